@@ -1,0 +1,413 @@
+"""What the node plugin may ask of a hypervisor.
+
+All calls block, each within its own deadline (`DeadlineExceeded`); a domain whose monitor hangs answers `Busy` at once from the
+second call on, so it costs one thread. Domains, networks and pools are named by UUID in canonical lower case. Errors are those of
+`xvirt.model.errors`, translated by one table (`errors.py`); `NotFound` is raised where the thing does not exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class DomainState(enum.Enum):
+    """virDomainState, by name."""
+
+    NO_STATE = "nostate"
+    RUNNING = "running"
+    BLOCKED = "blocked"
+    PAUSED = "paused"
+    SHUTDOWN = "shutdown"
+    SHUTOFF = "shutoff"
+    CRASHED = "crashed"
+    PM_SUSPENDED = "pmsuspended"
+
+
+ACTIVE_STATES = frozenset(
+    {
+        DomainState.RUNNING,
+        DomainState.BLOCKED,
+        DomainState.PAUSED,
+        DomainState.SHUTDOWN,
+        DomainState.PM_SUSPENDED,
+    }
+)
+"""States with a QEMU process. CRASHED is active only with on_crash=preserve; `DomainRecord.is_active` is the truth."""
+
+
+class Persistence(enum.Enum):
+    """Whether libvirt keeps a definition."""
+
+    PERSISTENT = "persistent"
+    TRANSIENT = "transient"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DomainRecord:
+    """One row of the bulk list. `reason` is libvirt's reason for the state, lower case as `virsh domstate --reason` says it
+    (`booted`, `destroyed`, `crashed`, `failed`, `saved`, `shutdown`, `user`, `unknown`, `daemon`, `ioerror`, ...)."""
+
+    uuid: str
+    name: str
+    state: DomainState
+    reason: str
+    is_active: bool
+    persistence: Persistence
+    is_autostarted: bool
+    has_managed_save: bool
+    domain_id: int | None = None
+
+
+class XmlView(enum.Enum):
+    """Which definition."""
+
+    CURRENT = "current"
+    """The live one where the domain is active, else the persistent one."""
+    INACTIVE = "inactive"
+    """The persistent one: what the next start will use."""
+
+
+class Scope(enum.Enum):
+    """Where a change goes."""
+
+    LIVE = "live"
+    CONFIG = "config"
+    BOTH = "both"
+
+
+class ShutdownMode(enum.Enum):
+    """How a guest is asked."""
+
+    AGENT = "agent"
+    ACPI = "acpi"
+    ANY = "any"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkRecord:
+    """One libvirt network with its inactive XML."""
+
+    uuid: str
+    name: str
+    is_active: bool
+    is_autostarted: bool
+    bridge: str
+    xml: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolRecord:
+    """One libvirt pool. Sizes in bytes, zero while inactive."""
+
+    uuid: str
+    name: str
+    is_active: bool
+    is_autostarted: bool
+    path: str
+    capacity_bytes: int
+    available_bytes: int
+    xml: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """What does not change while libvirtd runs. `kvm_domain_type` is True where libvirt offers type='kvm' (which proves nothing)."""
+
+    host_uuid: str
+    hostname: str
+    libvirt_version: str
+    qemu_version: str
+    architecture: str
+    cpus: int
+    memory_bytes: int
+    offers_kvm: bool
+    probe_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterfaceAddress:
+    """One address that a guest has, and who said so (`lease`, `agent`, `arp`)."""
+
+    mac: str
+    address: str
+    prefix: int
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockSize:
+    """Sizes of an attached disk in bytes."""
+
+    capacity_bytes: int
+    allocation_bytes: int
+
+
+class EventKind(enum.Enum):
+    """What happened; events only wake workers, they are never believed (DESIGN law 6)."""
+
+    LIFECYCLE = "lifecycle"
+    DEVICE_REMOVED = "device-removed"
+    DEVICE_REMOVAL_FAILED = "device-removal-failed"
+    DEVICE_ADDED = "device-added"
+    AGENT = "agent"
+    OTHER = "other"
+    NETWORK = "network"
+    POOL = "pool"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HypervisorEvent:
+    """`subject` is the UUID of the domain, network or pool (empty for connection events); `detail` is for logs and waiters
+    (the device alias for DEVICE_*; e.g. `stopped/crashed` for LIFECYCLE)."""
+
+    kind: EventKind
+    subject: str = ""
+    detail: str = ""
+
+
+EventListener = Callable[[HypervisorEvent], None]
+
+
+class Domains(Protocol):
+    """Domains."""
+
+    def list_domains(self) -> list[DomainRecord]:
+        """All domains, own and foreign, in one bulk call."""
+
+    def find_domain(self, uuid: str) -> DomainRecord | None:
+        """One domain; None where there is none."""
+
+    def find_domain_by_name(self, name: str) -> DomainRecord | None:
+        """The domain that has a name; None where there is none."""
+
+    def domain_xml(self, uuid: str, view: XmlView) -> str:
+        """A definition, without secure fields."""
+
+    def define_domain(self, xml: str) -> None:
+        """Define or redefine, with validation (DESIGN law 8). Never undefines."""
+
+    def undefine_domain(self, uuid: str) -> None:
+        """Undefine a domain with NVRAM, TPM state, managed save and snapshot metadata."""
+
+    def start_domain(self, uuid: str) -> None:
+        """Start; continues from the managed save image where there is one."""
+
+    def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
+        """Ask the guest to power off. Returns at once."""
+
+    def destroy_domain(self, uuid: str) -> None:
+        """Power off at once (gracefully flushed by QEMU where it still can)."""
+
+    def reset_domain(self, uuid: str) -> None:
+        """Press the reset button."""
+
+    def suspend_domain(self, uuid: str) -> None:
+        """Stop the vCPUs."""
+
+    def resume_domain(self, uuid: str) -> None:
+        """Let the vCPUs go on."""
+
+    def save_domain(self, uuid: str) -> None:
+        """Managed save: memory to disk, then off."""
+
+    def save_progress_percent(self, uuid: str) -> int | None:
+        """Progress of a running save; None where no job runs."""
+
+    def drop_managed_save(self, uuid: str) -> None:
+        """Forget the managed save image; the next start boots."""
+
+    def set_vcpus(self, uuid: str, count: int, scope: Scope) -> None:
+        """Number of vCPUs online."""
+
+    def set_memory(self, uuid: str, size_bytes: int, scope: Scope) -> None:
+        """Balloon target."""
+
+    def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        """Plug a device in."""
+
+    def detach_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        """Unplug. With LIVE the guest is only asked: the device is gone when the current XML lacks it."""
+
+    def update_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        """Change a device in place (link state, network, CD medium, memory device's requested size)."""
+
+    def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
+        """Grow an attached disk."""
+
+    def block_size(self, uuid: str, target: str) -> BlockSize:
+        """Sizes of an attached disk."""
+
+    def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
+        """Addresses from leases, ARP and (where it answers within 3 s) the agent."""
+
+    def is_agent_connected(self, uuid: str) -> bool:
+        """Whether the agent's channel is open, from the current XML: no call into the guest."""
+
+    def agent_facts(self, uuid: str) -> dict[str, object]:
+        """What the agent tells (OS, hostname, users, file systems), bounded at 3 s."""
+
+    def domain_stats(self, uuid: str) -> dict[str, object]:
+        """libvirt's bulk stats of one domain, NOWAIT."""
+
+    def console_stream(self, uuid: str, *, force: bool) -> ConsoleStream:
+        """The serial console."""
+
+
+class ConsoleStream(Protocol):
+    """A duplex byte stream to a serial console."""
+
+    def read(self, limit_bytes: int, timeout_s: float) -> bytes | None:
+        """Output of the guest; empty where none came in time; None at the end."""
+
+    def write(self, data: bytes) -> None:
+        """Input to the guest."""
+
+    def close(self) -> None:
+        """Give the console back."""
+
+
+class Networks(Protocol):
+    """libvirt networks."""
+
+    def list_networks(self) -> list[NetworkRecord]:
+        """All networks."""
+
+    def define_network(self, xml: str) -> None:
+        """Define or redefine; an active network goes on as it was until restarted."""
+
+    def start_network(self, uuid: str) -> None:
+        """Start."""
+
+    def stop_network(self, uuid: str) -> None:
+        """Stop: guests' taps lose their bridge."""
+
+    def undefine_network(self, uuid: str) -> None:
+        """Forget an inactive network."""
+
+    def autostart_network(self, uuid: str) -> None:
+        """Let libvirt start it with the host."""
+
+    def update_network(self, uuid: str, change: NetworkChange) -> None:
+        """Change an active network in place and in its definition (virNetworkUpdate)."""
+
+    def live_network_xml(self, uuid: str) -> str:
+        """XML of the running network (the definition where it is off)."""
+
+
+class NetworkSection(enum.Enum):
+    """What virNetworkUpdate can change."""
+
+    DHCP_HOST = "ip-dhcp-host"
+    DHCP_RANGE = "ip-dhcp-range"
+
+
+class NetworkCommand(enum.Enum):
+    """How."""
+
+    ADD = "add"
+    MODIFY = "modify"
+    DELETE = "delete"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkChange:
+    """One virNetworkUpdate; `subnet_index` counts `<ip>` elements."""
+
+    command: NetworkCommand
+    section: NetworkSection
+    subnet_index: int
+    xml: str
+
+
+class Pools(Protocol):
+    """libvirt storage pools."""
+
+    def list_pools(self) -> list[PoolRecord]:
+        """All pools."""
+
+    def define_pool(self, xml: str) -> None:
+        """Define or redefine."""
+
+    def start_pool(self, uuid: str) -> None:
+        """Build its directory where missing, and start."""
+
+    def stop_pool(self, uuid: str) -> None:
+        """Stop; volumes stay."""
+
+    def undefine_pool(self, uuid: str) -> None:
+        """Forget an inactive pool; volumes stay."""
+
+    def autostart_pool(self, uuid: str, *, enabled: bool) -> None:
+        """Whether libvirt starts it with the host."""
+
+    def refresh_pool(self, uuid: str) -> None:
+        """Let libvirt see new volumes."""
+
+
+class Hypervisor(Domains, Networks, Pools, Protocol):
+    """A host's hypervisor."""
+
+    def facts(self) -> HostFacts:
+        """Facts of the host, cached per connection."""
+
+    def subscribe(self, listener: EventListener) -> None:
+        """Call `listener` for each event, from the event thread: it must only enqueue."""
+
+    def is_connected(self) -> bool:
+        """Whether libvirt answers now."""
+
+    def close(self) -> None:
+        """End threads and connection."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeFacts:
+    """A volume file as `qemu-img info` (never probing) sees it. Sizes in bytes."""
+
+    path: str
+    format: str
+    capacity_bytes: int
+    allocation_bytes: int
+    backing_path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeRequest:
+    """A volume to be made. `backing_path` makes it linked; `source_path` makes it a full copy; neither: blank."""
+
+    path: str
+    format: str
+    capacity_bytes: int | None
+    backing_path: str | None = None
+    backing_format: str | None = None
+    source_path: str | None = None
+    source_format: str | None = None
+    preallocation: str = "off"
+
+
+class Volumes(Protocol):
+    """Volume files of directory pools. Every maker writes `.<name>.<random>.partial` beside the target, syncs it and renames it:
+    a crash leaves either no volume or a whole one, and `sweep` removes what it left."""
+
+    def find_volume(self, path: str, volume_format: str) -> VolumeFacts | None:
+        """Facts of a volume; None where the file does not exist. Raises InvalidSpec where it is not of this format."""
+
+    def create_volume(self, request: VolumeRequest, progress: Callable[[int], None]) -> None:
+        """Make a volume; does nothing where it already exists. `progress` gets percents."""
+
+    def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:
+        """Grow a volume that no running domain has open."""
+
+    def delete_volume(self, path: str) -> None:
+        """Remove a volume file; nothing where it is gone."""
+
+    def backing_chain(self, path: str, volume_format: str) -> Sequence[str]:
+        """Paths of the volumes below this one, nearest first."""
+
+    def sweep(self, directory: str) -> list[str]:
+        """Remove `.partial` leftovers that no live maker of this process owns; returns their names."""

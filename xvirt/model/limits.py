@@ -1,0 +1,25 @@
+"""Every bound on what a document may be, in one place. Beyond a bound a document is refused whole, with its path."""
+
+from __future__ import annotations
+
+DOCUMENT_MAX_BYTES = 1 << 20
+"""One document as canonical JSON. etcd's request limit is 1.5 MiB; libvirt's largest test document is 70 KB."""
+
+STREAM_MAX_BYTES = 8 << 20
+"""All documents of one file or stream, before parsing."""
+
+STREAM_MAX_DOCUMENTS = 1000
+DOCUMENT_MAX_DEPTH = 64
+"""Nesting of maps and lists; libvirt's own XML stays below 20."""
+
+YAML_MAX_ALIASES = 100
+DOCUMENT_MAX_NODES = 50_000
+DISKS_MAX = 64
+NICS_MAX = 32
+VCPUS_MAX = 512
+MEMORY_MIN_BYTES = 16 << 20
+MEMORY_MAX_BYTES = 16 << 40
+VOLUME_MIN_BYTES = 1 << 20
+VOLUME_MAX_BYTES = 64 << 40
+USER_DATA_MAX_BYTES = 512 << 10
+LABELS_MAX = 64

@@ -1,0 +1,50 @@
+"""Sizes in Kubernetes' notation (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/)."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+PATTERN = r"^([0-9]+)(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E|m)?$"
+_BINARY = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60}
+_DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+_FACTORS = {"": 1, **_BINARY, **_DECIMAL}
+_MAXIMUM = (1 << 63) - 1
+
+
+class ByteSize(int):
+    """A number of bytes (0 .. 2^63-1) that reads `2Gi`, `500M` or `1048576` and writes itself the shortest exact way.
+
+    Raises ValueError for text that is no quantity, for a fraction of a byte and beyond the range.
+    """
+
+    def __new__(cls, value: int | str) -> Self:
+        size = _parse(value) if isinstance(value, str) else int(value)
+        if not 0 <= size <= _MAXIMUM:
+            raise ValueError(f"{value!r} is outside 0 .. 2^63-1 bytes")
+        return super().__new__(cls, size)
+
+    def __str__(self) -> str:
+        for suffix, factor in reversed(_BINARY.items()):
+            if self and self % factor == 0:
+                return f"{int(self) // factor}{suffix}"
+        return str(int(self))
+
+    def __repr__(self) -> str:
+        return f"ByteSize({str(self)!r})"
+
+
+def _parse(text: str) -> int:
+    match = re.fullmatch(PATTERN, text, re.ASCII)
+    if match is None or len(text) > 32:
+        raise ValueError(f"{text[:40]!r} is not a quantity such as 2Gi, 500M or 1048576")
+    whole, fraction, suffix = match.group(1), match.group(2) or "", match.group(3) or ""
+    if suffix == "m":
+        numerator, denominator = int(whole), 1000
+    else:
+        digits = fraction[1:]
+        numerator, denominator = int(whole + digits) * _FACTORS[suffix], 10 ** len(digits)
+    size, remainder = divmod(numerator, denominator)
+    if remainder:
+        raise ValueError(f"{text!r} is not a whole number of bytes")
+    return size

@@ -1,0 +1,173 @@
+"""VirtualDisk, VirtualImage and StoragePool: volumes, what they are made from, and where they lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import ClassVar
+
+from xvirt.model import limits
+from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.meta import Condition, LastError
+from xvirt.model.quantity import ByteSize
+from xvirt.model.virtualmachine import CopyMode, DiskDeletionPolicy, DiskFormat
+
+LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
+
+
+class Preallocation(enum.Enum):
+    """How much of a new volume is allocated at once."""
+
+    NONE = "None"
+    METADATA = "Metadata"
+    FULL = "Full"
+
+
+class PoolType(enum.Enum):
+    """libvirt's pool types that xVirt knows."""
+
+    DIR = "Dir"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeSource:
+    """What a new volume is filled from; none of both is a blank volume."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda source: source.image is None or source.clone is None,
+            "!(has(self.image) && has(self.clone))",
+            "image and clone exclude each other; keep one",
+        ),
+    )
+
+    image: str | None = field(
+        "VirtualImage.", FIXED, default=None, format=Format.LABEL, max_length=63, references="VirtualImage"
+    )
+    clone: str | None = field(
+        "VirtualDisk to copy once.", FIXED, default=None, format=Format.LABEL, max_length=63, references="VirtualDisk"
+    )
+    copy: CopyMode = field(
+        "Linked keeps only differences from an image; Full stands alone.", FIXED, default=CopyMode.LINKED
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VirtualDiskSpec:
+    """A volume with a life of its own."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda spec: (
+                spec.size is not None
+                or (spec.source is not None and (spec.source.image is not None or spec.source.clone is not None))
+            ),
+            "has(self.size) || (has(self.source) && (has(self.source.image) || has(self.source.clone)))",
+            "a blank disk needs a size such as 10Gi",
+            "size",
+        ),
+    )
+
+    size: ByteSize | None = field(
+        "Size; grows, also while attached, never shrinks; absent: the source's size.",
+        LIVE,
+        default=None,
+        unit="bytes",
+        minimum=limits.VOLUME_MIN_BYTES,
+        maximum=limits.VOLUME_MAX_BYTES,
+    )
+    source: VolumeSource | None = field("Content; absent: blank.", FIXED, default=None)
+    pool: str = field(
+        "StoragePool that it lies in.",
+        FIXED,
+        default="default",
+        format=Format.LABEL,
+        max_length=63,
+        references="StoragePool",
+    )
+    format: DiskFormat = field("Format.", FIXED, default=DiskFormat.QCOW2)
+    preallocation: Preallocation = field("Allocation of a new volume.", FIXED, default=Preallocation.NONE)
+    deletion_policy: DiskDeletionPolicy = field(
+        "Retain leaves the volume when the object is deleted.", LIVE, default=DiskDeletionPolicy.RETAIN
+    )
+    host: str | None = field("Host that it lies on.", FIXED, default=None, format=Format.LABEL, max_length=63)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeStatus:
+    """A volume as it is; status of VirtualDisk and VirtualImage."""
+
+    observed_generation: int = field("Generation that this status is of; -1: none yet.", LIVE, default=-1)
+    printable_status: str = field("One word for a table.", LIVE, default="Pending")
+    path: str = field("Path on the host.", LIVE, default="", max_length=4096)
+    size: ByteSize | None = field("Virtual size.", LIVE, default=None, unit="bytes")
+    allocation: ByteSize | None = field("Space taken on the host.", LIVE, default=None, unit="bytes")
+    checksum: str | None = field("SHA-256 of the source as it was read.", LIVE, default=None, format=Format.CHECKSUM)
+    progress_percent: int | None = field("Progress of a copy or download.", LIVE, default=None, minimum=0, maximum=100)
+    used_by: tuple[str, ...] = field("Domains and volumes that use it.", LIVE, default=(), max_items=1024)
+    last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
+    conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSource:
+    """Where an image comes from: exactly one."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda source: (source.path is None) != (source.url is None),
+            "has(self.path) != has(self.url)",
+            "give exactly one of path and url",
+        ),
+    )
+
+    path: str | None = field("File on the host.", FIXED, default=None, format=Format.HOST_PATH, max_length=4096)
+    url: str | None = field(
+        "file://, http:// or https:// URL.", FIXED, default=None, format=Format.URL, max_length=4096
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VirtualImageSpec:
+    """A checked copy of an image in a pool, that disks are made from. An image never changes: a new content is a new object."""
+
+    source: ImageSource = field("Where it comes from.", FIXED)
+    format: DiskFormat = field("Format of the file; never guessed.", FIXED, default=DiskFormat.QCOW2)
+    checksum: str | None = field("Expected SHA-256 of the file.", FIXED, default=None, format=Format.CHECKSUM)
+    pool: str = field(
+        "StoragePool of the copy.",
+        FIXED,
+        default="default",
+        format=Format.LABEL,
+        max_length=63,
+        references="StoragePool",
+    )
+    deletion_policy: DiskDeletionPolicy = field(
+        "Delete removes the copy with the object, once no disk is based on it.", LIVE, default=DiskDeletionPolicy.DELETE
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoragePoolSpec:
+    """A libvirt pool."""
+
+    type: PoolType = field("Kind of pool.", FIXED, default=PoolType.DIR)
+    path: str = field("Directory on the host.", FIXED, format=Format.HOST_PATH, max_length=4096)
+    autostart: bool = field("Whether libvirt starts it with the host.", LIVE, default=True)
+    hosts: tuple[str, ...] = field(
+        "Hosts that have it; empty: all.", LIVE, default=(), format=Format.LABEL, max_length=63, max_items=1024
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoragePoolStatus:
+    """A pool as it is."""
+
+    observed_generation: int = field("Generation that this status is of; -1: none yet.", LIVE, default=-1)
+    printable_status: str = field("One word for a table.", LIVE, default="Pending")
+    uuid: str | None = field("libvirt's UUID of the pool.", LIVE, default=None, format=Format.UUID)
+    path: str = field("Directory.", LIVE, default="", max_length=4096)
+    capacity: ByteSize | None = field("Size of the file system.", LIVE, default=None, unit="bytes")
+    available: ByteSize | None = field("Free space.", LIVE, default=None, unit="bytes")
+    last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
+    conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
