@@ -22,7 +22,7 @@ _NO_CHS = b"\xfe\xff\xff"
 # quiet, no probing of what no test machine has, hot-added memory online as movable so that it can be taken out again.
 KERNEL_COMMAND_LINE = (
     "console=ttyS0 quiet loglevel=3 mitigations=off random.trust_cpu=on no_timer_check rcupdate.rcu_expedited=1"
-    " 8250.nr_uarts=1 i8042.noaux audit=0 apparmor=0 memhp_default_state=online_movable panic=5"
+    " 8250.nr_uarts=1 i8042.noaux audit=0 apparmor=0 memhp_default_state=online_movable panic=5 scsi_mod.scan=sync"
 )
 _SYSLINUX_CONFIG = f"""DEFAULT guest
 PROMPT 0
