@@ -57,7 +57,7 @@ start_dhcp() {
   case $1 in eth*) ;; *) return ;; esac
   [ -e "/run/udhcpc.$1.pid" ] && kill -0 "$(cat "/run/udhcpc.$1.pid")" 2>/dev/null && return
   ip link set "$1" up
-  udhcpc -f -i "$1" -p "/run/udhcpc.$1.pid" -s /etc/udhcpc.script -t 3 -T 1 -A 3 -x "hostname:$(hostname)" >/dev/null 2>&1 &
+  udhcpc -f -i "$1" -p "/run/udhcpc.$1.pid" -s /etc/udhcpc.script -t 10 -T 1 -A 1 -x "hostname:$(hostname)" >/dev/null 2>&1 &
 }
 
 stop_dhcp() {
