@@ -118,7 +118,7 @@ class Lab:
 
     def _start_fabric(self) -> Process:
         handles = [self._owner_pipe[0]] if self._owner_pipe else []
-        argv = isolate(["--net"], module_command("tools.lab.hold", *(str(handle) for handle in handles)))
+        argv = isolate(["--net"], module_command("tools.lab.hold", str(self.spec.path), *map(str, handles)))
         record = self.spec.path / "pids" / _FABRIC
         spawn_recorded(argv, record, self.spec.path / "fabric.log", pass_fds=handles)
         wait_until(lambda: _has_fabric(self.spec.path), 10, f"the fabric of lab {self.spec.name} to start")

@@ -120,11 +120,10 @@ class Node:
         capabilities.warm(self.paths.binds["/var/cache/libvirt"])
         self._start_init()
         attach_node(self.fabric, self.init, self.name, self.address)
+        self.start_service(FORWARDER, module_command("tools.lab.forwarder", self.address, str(PLUGIN_PORT)))
         self.start_libvirtd()
         if self.spec.services is Services.ALL:
             install_certificates(self.spec, self.index, self.paths)
-            target = [self.address, str(PLUGIN_PORT)]
-            self._control.start(FORWARDER, module_command("tools.lab.forwarder", *target), plain_environment())
             self.start_plugin()
 
     def power_off(self) -> None:
@@ -187,7 +186,7 @@ class Node:
     def start_libvirtd(self) -> None:
         """Start libvirtd and wait until it serves."""
         argv = ["libvirtd", "--listen", "--config", "/etc/libvirt/libvirtd.conf"]
-        self._control.start(LIBVIRTD, argv, plain_environment())
+        self.start_service(LIBVIRTD, argv)
         self._wait_serving(LIBVIRTD, self.paths.run_libvirt / "libvirt-sock")
         self.virsh("domcapabilities", "--virttype", "qemu")
         capabilities.save(self.paths.binds["/var/cache/libvirt"])
@@ -198,7 +197,7 @@ class Node:
 
     def kill_libvirtd(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal (SIGSTOP freezes, SIGCONT thaws); waits for the end where it is to end."""
-        self._kill(LIBVIRTD, number)
+        self.kill_service(LIBVIRTD, number)
 
     def restart_libvirtd(self) -> None:
         """Stop it and start it."""
@@ -210,8 +209,7 @@ class Node:
         program = Path(sys.executable).with_name("xvirt-node")
         if not program.exists():
             raise LabError(f"{program} is missing; run ./dev setup")
-        env = {**plain_environment(), **(extra_env or {})}
-        self._control.start(PLUGIN, [str(program), "--config", "/etc/xvirt/node.yaml"], env)
+        self.start_service(PLUGIN, [str(program), "--config", "/etc/xvirt/node.yaml"], extra_env)
         self._wait_serving(PLUGIN, self.socket_path)
 
     def stop_plugin(self) -> None:
@@ -220,7 +218,18 @@ class Node:
 
     def kill_plugin(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal (SIGSTOP freezes, SIGCONT thaws); waits for the end where it is to end."""
-        self._kill(PLUGIN, number)
+        self.kill_service(PLUGIN, number)
+
+    def start_service(self, service: str, argv: Sequence[str], extra_env: Mapping[str, str] | None = None) -> None:
+        """Start a program that stays until it ends, is killed, or the node ends; it logs to log/SERVICE.log."""
+        self._control.start(service, argv, {**plain_environment(), **(extra_env or {})})
+
+    def kill_service(self, service: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Signal a service; waits for its end where the signal is to end it."""
+        self._control.send(service, number)
+        if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            what = f"{service} of {self.name} to end after {number.name}"
+            wait_until(lambda: not self._is_running(service), _STOP_TIMEOUT_S, what)
 
     def wait_plugin_exit(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """Its exit code (-N: ended by signal N), once it has ended by itself."""
@@ -261,12 +270,6 @@ class Node:
         state = self._control.states()[service]
         if state.exit is not None:
             raise LabError(f"{service} of {self.name} ended with {state.exit}; {self._tail(service)}")
-
-    def _kill(self, service: str, number: signal.Signals) -> None:
-        self._control.send(service, number)
-        if number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
-            what = f"{service} of {self.name} to end after {number.name}"
-            wait_until(lambda: not self._is_running(service), _STOP_TIMEOUT_S, what)
 
     def _is_running(self, service: str) -> bool:
         state = self._control.states().get(service)

@@ -1,0 +1,51 @@
+"""A real node for the lab tests. It ends with the test run, also when that is killed."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.guest import image_path
+from tools.lab import Lab, LabSpec, Node
+from tools.lab.lab import take_down
+from tools.lab.spec import BASE_DIRECTORY
+
+_PREFIX = "test-"
+
+
+def _clear_killed_runs() -> None:
+    """A killed run's processes are gone by themselves; its directory is not."""
+    for directory in BASE_DIRECTORY.glob(f"{_PREFIX}*"):
+        owner = directory.name.split("-")[1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            take_down(directory)
+
+
+@pytest.fixture(scope="session")
+def lab_prefix() -> str:
+    """What names of labs start with in this run; unique, and swept when the run was killed."""
+    _clear_killed_runs()
+    return f"{_PREFIX}{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def lab(lab_prefix: str) -> Iterator[Lab]:
+    """One node with libvirtd and the node plugin."""
+    with Lab.up(LabSpec(lab_prefix)) as up:
+        yield up
+
+
+@pytest.fixture(scope="session")
+def node(lab: Lab) -> Node:
+    """The lab's only node."""
+    return lab.nodes["node-a"]
+
+
+@pytest.fixture(scope="session")
+def guest_image(lab: Lab) -> Path:
+    """The test guest's image, at a path that nodes and this process share."""
+    target = lab.shared / "guest.qcow2"
+    shutil.copyfile(image_path(), target)
+    return target
