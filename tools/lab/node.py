@@ -34,7 +34,13 @@ LIBVIRTD = "libvirtd"
 PLUGIN = "plugin"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
+_AGENT_TIMEOUT_S = 5
+_KILL_AFTER_S = 5
+# timeout(1): 124 when SIGTERM was enough, 137 when it took SIGKILL.
+_TIMED_OUT = (124, 137)
 _LOG_TAIL_BYTES = 2000
+_VIRSH = ("virsh", "-q", "-c", "qemu:///system")
+_AGENT_COMMAND = ("qemu-agent-command", "--timeout", str(_AGENT_TIMEOUT_S))
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -138,17 +144,19 @@ class Node:
     def run(
         self, argv: Sequence[str], *, check: bool = True, timeout_s: float = 60.0, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside the node. With `check`, LabError carries what it printed on failure."""
+        """Run a command inside the node. With `check`, LabError carries what it printed on failure.
+
+        A command that takes longer than `timeout_s` is ended, and is a LabError in any case.
+        """
+        # `timeout` runs beside the command: killing nsenter from outside would leave the command running in the node.
+        limit = ["timeout", f"--kill-after={_KILL_AFTER_S}", str(timeout_s)]
         done = subprocess.run(
-            [*self.enter_command(), *argv],
-            text=True,
-            input=stdin,
-            capture_output=True,
-            timeout=timeout_s,
-            env=plain_environment(),
+            [*self.enter_command(), *limit, *argv], text=True, input=stdin, capture_output=True, env=plain_environment()
         )
+        said = (done.stderr or done.stdout).strip()
+        if done.returncode in _TIMED_OUT:
+            raise LabError(f"`{' '.join(argv)}` in {self.name} did not end within {timeout_s:g} s: {said}")
         if check and done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()
             raise LabError(f"`{' '.join(argv)}` in {self.name} failed with exit code {done.returncode}: {said}")
         return done
 
@@ -158,8 +166,7 @@ class Node:
 
     def virsh(self, *arguments: str, check: bool = True, timeout_s: float = 60.0, stdin: str = "") -> str:
         """Standard output of `virsh ARGUMENTS` against the node's libvirtd, run inside the node."""
-        argv = ["virsh", "-q", "-c", "qemu:///system", *arguments]
-        return self.run(argv, check=check, timeout_s=timeout_s, stdin=stdin).stdout
+        return self.run([*_VIRSH, *arguments], check=check, timeout_s=timeout_s, stdin=stdin).stdout
 
     def guest_exec(self, domain: str, argv: Sequence[str], *, timeout_s: float = 30.0) -> str:
         """Standard output of a command inside a guest, through its agent. Raises LabError with its errors if it fails."""
@@ -180,7 +187,7 @@ class Node:
 
     def wait_for_agent(self, domain: str, *, timeout_s: float = 60.0) -> None:
         """Until the guest's agent answers."""
-        ping = ["virsh", "-q", "-c", "qemu:///system", "qemu-agent-command", domain, '{"execute":"guest-ping"}']
+        ping = [*_VIRSH, *_AGENT_COMMAND, domain, '{"execute":"guest-ping"}']
         wait_until(lambda: self.run(ping, check=False).returncode == 0, timeout_s, f"the agent of guest {domain}")
 
     def start_libvirtd(self) -> None:
@@ -283,7 +290,7 @@ class Node:
 
     def _ask_agent(self, domain: str, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         request = json.dumps({"execute": command, "arguments": arguments})
-        answer: dict[str, Any] = json.loads(self.virsh("qemu-agent-command", domain, request))["return"]
+        answer: dict[str, Any] = json.loads(self.virsh(*_AGENT_COMMAND, domain, request))["return"]
         return answer
 
     def _tail(self, service: str) -> str:
