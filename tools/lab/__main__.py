@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.lab.errors import LabError
 from tools.lab.lab import Lab, is_up, take_down
-from tools.lab.spec import LabSpec, Lifetime, Services
+from tools.lab.spec import Accelerator, LabSpec, Lifetime, Services
 
 
 def main() -> int:
@@ -35,6 +35,9 @@ def _parse_arguments() -> argparse.Namespace:
     up = acts.add_parser("up", parents=[place], help="start a lab and print how to talk to it")
     up.add_argument("--nodes", type=int, default=1)
     up.add_argument("--services", type=Services, choices=list(Services), default=Services.ALL, help="default: all")
+    up.add_argument(
+        "--accelerator", type=Accelerator, choices=list(Accelerator), default=Accelerator.TCG, help="default: tcg"
+    )
     up.set_defaults(act=_up)
     down = acts.add_parser("down", parents=[place], help="end a lab, or what a crash left of it")
     down.set_defaults(act=_down)
@@ -46,7 +49,14 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _up(options: argparse.Namespace) -> int:
-    spec = LabSpec(options.name, options.nodes, options.dir, Lifetime.DETACHED, options.services)
+    spec = LabSpec(
+        name=options.name,
+        nodes=options.nodes,
+        directory=options.dir,
+        lifetime=Lifetime.DETACHED,
+        services=options.services,
+        accelerator=options.accelerator,
+    )
     if is_up(spec.path):
         lab = Lab.attach(spec.path)
         if len(lab.nodes) != spec.nodes:

@@ -15,7 +15,7 @@ from tools.lab.fabric import build_bridge
 from tools.lab.node import Node, end_recorded, isolate, module_command
 from tools.lab.processes import Process, children_of, read_record, spawn_recorded, wait_until
 from tools.lab.settings import CLIENT_NAME
-from tools.lab.spec import BASE_DIRECTORY, LabSpec, Lifetime, Services
+from tools.lab.spec import BASE_DIRECTORY, Accelerator, LabSpec, Lifetime, Services
 
 _STATE_FILE = "lab.json"
 _LOCK_FILE = "lock"
@@ -55,8 +55,14 @@ class Lab:
         if not is_up(directory):
             raise LabError(f"no lab runs in {directory}; start one with `./dev lab up`")
         state = json.loads((directory / _STATE_FILE).read_text())
-        services = Services(state["services"])
-        spec = LabSpec(state["name"], len(state["tcp_ports"]), directory, Lifetime(state["lifetime"]), services)
+        spec = LabSpec(
+            name=state["name"],
+            nodes=len(state["tcp_ports"]),
+            directory=directory,
+            lifetime=Lifetime(state["lifetime"]),
+            services=Services(state["services"]),
+            accelerator=Accelerator(state["accelerator"]),
+        )
         fabric = _fabric_process(directory)
         nodes = {
             name: Node(spec, index, fabric, tcp_port=state["tcp_ports"][name])
@@ -127,8 +133,13 @@ class Lab:
         return fabric
 
     def _write_state(self) -> None:
-        plain = {"name": self.spec.name, "services": self.spec.services, "lifetime": self.spec.lifetime}
-        state = {**plain, "tcp_ports": {name: node.tcp_port for name, node in self.nodes.items()}}
+        state = {
+            "name": self.spec.name,
+            "services": self.spec.services,
+            "lifetime": self.spec.lifetime,
+            "accelerator": self.spec.accelerator,
+            "tcp_ports": {name: node.tcp_port for name, node in self.nodes.items()},
+        }
         partial = self.spec.path / f"{_STATE_FILE}.new"
         partial.write_text(json.dumps(state))
         partial.rename(self.spec.path / _STATE_FILE)
