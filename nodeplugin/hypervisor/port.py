@@ -242,6 +242,12 @@ class Domains(Protocol):
     def block_size(self, uuid: str, target: str) -> BlockSize:
         """Sizes of an attached disk."""
 
+    def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
+        """Take one namespace's element out of `<metadata>`, live and persistent; nothing where it is not there."""
+
+    def ping_monitor(self, uuid: str) -> None:
+        """Ask a running domain's QEMU something cheap over its monitor. Raises DeadlineExceeded or Busy where it hangs."""
+
     def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
         """Addresses from leases, ARP and (where it answers within 3 s) the agent."""
 
@@ -399,6 +405,13 @@ class Volumes(Protocol):
 
     def create_volume(self, request: VolumeRequest, progress: Callable[[int], None]) -> None:
         """Make a volume; does nothing where it already exists. `progress` gets percents."""
+
+    def import_image(
+        self, source: str, path: str, volume_format: str, checksum: str | None, progress: Callable[[int], None]
+    ) -> str:
+        """Copy an image (host path, or file://, http:// or https:// URL) into a pool: checked against `checksum` and
+        `volume_format`, without a backing or data file. Returns `sha256:...` of what was read; does nothing but that where
+        the target exists. Raises InvalidSpec where the content is not what was declared."""
 
     def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:
         """Grow a volume that no running domain has open."""

@@ -64,7 +64,7 @@ class ConditionStatus(enum.Enum):
 
 
 class ConditionType(enum.Enum):
-    """The conditions of DESIGN law 10."""
+    """The conditions of DESIGN law 10; `Drifted` and `Accelerated` stand only where they have something to say."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -72,6 +72,8 @@ class ConditionType(enum.Enum):
     RESTART_REQUIRED = "RestartRequired"
     MIGRATABLE = "Migratable"
     AGENT_CONNECTED = "AgentConnected"
+    DRIFTED = "Drifted"
+    ACCELERATED = "Accelerated"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,125 @@
+"""What Apply checks beyond a valid document: token, profile, fields that never change, policy on the final XML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nodeplugin.plan.observation import NodeSettings
+from nodeplugin.records import StoredObject
+from nodeplugin.store import Tombstone
+from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
+from xvirt.domainxml.overlay import apply_overlay
+from xvirt.model.changes import FieldDifference, field_changes
+from xvirt.model.errors import Conflict, Forbidden, Refused
+from xvirt.model.exchange import Caller, FieldChange, Impact, Token
+from xvirt.model.fields import Mutability
+from xvirt.model.identity import host_name, inline_volume_name
+from xvirt.model.meta import Resource
+from xvirt.model.quantity import ByteSize
+from xvirt.policy import enforce
+
+_IMPACTS = {Mutability.LIVE: Impact.LIVE, Mutability.RESTART: Impact.RESTART, Mutability.FIXED: Impact.REFUSED}
+
+
+def resolve_profile(caller: Caller, wanted: str) -> str:
+    """The profile to judge by: the one that is asked for, or the most liberal that the caller is granted."""
+    if not wanted:
+        return caller.profiles[-1] if caller.profiles else "restricted"
+    if wanted not in caller.profiles:
+        granted = ", ".join(caller.profiles)
+        raise Forbidden(f"{caller.name} may not use policy profile {wanted}; granted: {granted}", reason="ProfileDenied")
+    return wanted
+
+
+def resolve_token(
+    token: Token, declared: int | None, old: StoredObject | None, tombstone: Tombstone | None, *, is_same: bool
+) -> tuple[int, int]:
+    """(generation, epoch) to store. Raises Conflict with the stored values where the token is stale.
+
+    A generation of zero is handed out here: unchanged documents keep theirs, so a repeated call is harmless.
+    """
+    stored = (old.epoch, old.generation) if old else (tombstone.epoch, tombstone.generation) if tombstone else (0, 0)
+    wanted = token.generation or (declared or 0 if token.epoch else 0)
+    if token.epoch < stored[0] or (wanted and (token.epoch, wanted) < stored):
+        raise Conflict(
+            f"token (epoch {token.epoch}, generation {wanted}) is older than the stored"
+            f" (epoch {stored[0]}, generation {stored[1]}); read the object and try again",
+            reason="StaleToken",
+            stored_epoch=stored[0],
+            stored_generation=stored[1],
+        )
+    if wanted:
+        return wanted, token.epoch
+    if old is not None and token.if_generation >= 0 and token.if_generation != old.generation:
+        raise Conflict(
+            f"{old.key} has generation {old.generation}, not {token.if_generation}; read it and try again",
+            reason="GenerationDiffers",
+            stored_epoch=stored[0],
+            stored_generation=stored[1],
+        )
+    return (stored[1] if is_same and old is not None else stored[1] + 1), token.epoch
+
+
+def check_changes(kind: str, old: StoredObject | None, document: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+    """What differs from the stored document. Raises Refused for a FIXED field and for a size that shrinks."""
+    if old is None:
+        return ()
+    changes = tuple(_field_change(item) for item in field_changes(kind, old.document["spec"], document["spec"]))
+    refused = [change for change in changes if change.impact is Impact.REFUSED]
+    if refused:
+        reasons = "; ".join(f"{change.path}: {change.reason}" for change in refused)
+        raise Refused(f"{old.key}: {reasons}; nothing was changed", reason="FieldImmutable")
+    return changes
+
+
+def _field_change(item: FieldDifference) -> FieldChange:
+    impact = _IMPACTS[item.mutability]
+    reason = ""
+    if impact is Impact.REFUSED:
+        reason = f"cannot be changed from {item.old!r} to {item.new!r} once set; delete and declare anew"
+    is_volume_size = item.path.endswith("source.size") or item.path == "spec.size"
+    if is_volume_size and item.old is not None and item.new is not None and ByteSize(item.new) < ByteSize(item.old):
+        impact, reason = Impact.REFUSED, f"cannot shrink from {item.old} to {item.new}: data would be lost"
+    return FieldChange(path=item.path, old=item.old, new=item.new, impact=impact, reason=reason)
+
+
+def check_policy(
+    stored: StoredObject, resource: Resource, old: StoredObject | None, settings: NodeSettings
+) -> tuple[tuple[str, str], ...]:
+    """Judge the final XML by the object's profile. Returns the run record's garbage, for volumes no longer declared."""
+    if resource.kind != "VirtualMachine":
+        return stored.run.garbage
+    provisional = _provisional_context(stored, resource, settings)
+    root = render_domain(resource, provisional)
+    if resource.spec.domain is not None:
+        apply_overlay(root, resource.spec.domain)
+    paths = [backing.path for backing in provisional.disks.values()]
+    paths += [path for path in (provisional.seed_path, provisional.console_log_path) if path]
+    enforce(root, stored.profile, frozenset(paths))
+    return stored.run.garbage
+
+
+def _provisional_context(stored: StoredObject, resource: Resource, settings: NodeSettings) -> DomainContext:
+    """Paths that stand for the real ones: policy asks whose they are, not where the pool lies."""
+    spec = resource.spec
+    disks = {
+        disk.name: DiskBacking(
+            f"/provisional/{inline_volume_name(stored.namespace, stored.name, disk.name, disk.format.value)}",
+            disk.format.value,
+        )
+        for disk in spec.disks
+        if disk.source is not None
+    }
+    networks = {nic.network: NetworkBacking(host_name(stored.namespace, nic.network), None) for nic in spec.nics}
+    return DomainContext(
+        uuid=stored.uid,
+        name=host_name(stored.namespace, stored.name),
+        domain_type=settings.domain_type,
+        architecture=settings.architecture,
+        disks=disks,
+        networks=networks,
+        seed_path=f"{settings.seed_directory}/{stored.uid}.iso" if spec.cloud_init is not None else None,
+        console_log_path=f"{settings.log_directory}/{stored.uid}.log",
+        mark=None,
+    )

@@ -1,0 +1,222 @@
+"""Brings keys to workers: queues, events of libvirt, resync, and the wake-ups between objects that depend on each other.
+
+Machines have workers of their own, so that a long copy of an image keeps no machine waiting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+
+from nodeplugin.converge.guest import GuestWatch
+from nodeplugin.converge.host import Host
+from nodeplugin.converge.hub import Hub
+from nodeplugin.converge.machine import MachineWorker, Visit
+from nodeplugin.converge.observe import Observer
+from nodeplugin.converge.queue import Workers, WorkQueue
+from nodeplugin.converge.recorder import Recorder
+from nodeplugin.converge.resource import ResourceWorker
+from nodeplugin.converge.timers import Timers
+from nodeplugin.hypervisor.port import EventKind, HypervisorEvent
+from nodeplugin.plan.outcome import Plan
+from nodeplugin.records import StoredObject
+from nodeplugin.store import Store
+from xvirt.model.errors import InternalError
+from xvirt.model.exchange import EventType
+
+logger = logging.getLogger(__name__)
+
+MACHINE = "VirtualMachine"
+PASSIVE_KINDS = frozenset({"VirtualHost"})
+_GUEST_EVENTS = frozenset({EventKind.AGENT, EventKind.DEVICE_ADDED, EventKind.DEVICE_REMOVED})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvergerOptions:
+    """How many threads, how often everything is looked at."""
+
+    machine_workers: int = 8
+    resource_workers: int = 3
+    resync_interval_s: float = 300.0
+
+
+class Converger:
+    """All workers of the node."""
+
+    def __init__(self, host: Host, store: Store, hub: Hub, options: ConvergerOptions) -> None:
+        self._host = host
+        self._store = store
+        self._hub = hub
+        self._options = options
+        self._timers = Timers(host.clock)
+        self._recorder = Recorder(store, hub, host.clock)
+        observer = Observer(host, store, self._timers)
+        self.guests = GuestWatch(host.hypervisor, host.clock, self.enqueue)
+        self.machines = MachineWorker(host, store, observer, self._timers, self._recorder, self.guests)
+        self.resources = ResourceWorker(host, store, observer, self._recorder)
+        self._machine_queue = WorkQueue(host.clock)
+        self._resource_queue = WorkQueue(host.clock)
+        self._workers = (
+            Workers("machine", options.machine_workers, self._machine_queue, self._work),
+            Workers("resource", options.resource_workers, self._resource_queue, self._work),
+        )
+        self._kinds: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._resync = threading.Thread(target=self._resync_for_ever, name="resync", daemon=True)
+
+    def start(self) -> None:
+        """Start all threads, and look at everything once."""
+        for uid, step in self._store.interrupted_steps().items():
+            logger.warning("object %s was interrupted at step %s; going on from what the host shows", uid, step)
+        self._host.hypervisor.subscribe(self._on_event)
+        for workers in self._workers:
+            workers.start()
+        self.guests.start()
+        self._resync.start()
+        self.enqueue_all()
+
+    def stop(self, timeout_s: float) -> None:
+        """Let the steps that run come to their end; machines are left alone."""
+        self._stop.set()
+        self.guests.stop()
+        self._machine_queue.close()
+        self._resource_queue.close()
+        for workers in self._workers:
+            workers.join(timeout_s)
+
+    # keys
+
+    def enqueue(self, uid: str, delay_s: float = 0.0) -> None:
+        """Bring an object up. Its back-off goes on only where nobody asked for it anew."""
+        kind = self._kind(uid)
+        if kind is None or kind in PASSIVE_KINDS:
+            return
+        self._queue(kind).add(uid, delay_s)
+
+    def enqueue_fresh(self, uid: str) -> None:
+        """Bring an object up because a caller changed it: back-off starts over."""
+        kind = self._kind(uid)
+        if kind is not None and kind not in PASSIVE_KINDS:
+            self._queue(kind).forgive(uid)
+            self._queue(kind).add(uid)
+
+    def enqueue_all(self) -> None:
+        """Look at everything: a full relist."""
+        self._host.index.clear()
+        for stored in self._store.list_objects():
+            self.enqueue(stored.uid)
+
+    def enqueue_unready(self) -> None:
+        """Look at what is not ready: something that it may wait for has changed."""
+        for stored in self._store.list_objects():
+            if not is_ready(stored):
+                self.enqueue(stored.uid)
+
+    def preview(self, stored: StoredObject) -> Plan:
+        """The plan for a document; no effect."""
+        if stored.kind in PASSIVE_KINDS:
+            return Plan()
+        if stored.kind == MACHINE:
+            return self.machines.preview(stored)[0]
+        return self.resources.preview(stored)
+
+    def tell(self, stored: StoredObject, kind: EventType, reason: str, message: str) -> None:
+        """An event by the service."""
+        self._recorder.tell(stored, kind, reason, message)
+
+    def _kind(self, uid: str) -> str | None:
+        kind = self._kinds.get(uid)
+        if kind is None:
+            stored = self._store.find(uid)
+            if stored is None:
+                return None
+            kind = self._kinds[uid] = stored.kind
+        return kind
+
+    def _queue(self, kind: str) -> WorkQueue:
+        return self._machine_queue if kind == MACHINE else self._resource_queue
+
+    # work
+
+    def _work(self, uid: str) -> None:
+        stored = self._store.find(uid)
+        if stored is None:
+            self._kinds.pop(uid, None)
+            return
+        was_ready = is_ready(stored)
+        try:
+            visit = self.machines.visit(stored) if stored.kind == MACHINE else self.resources.visit(stored)
+        except Exception as error:  # noqa: BLE001 - a bug in one object's visit must not end its worker
+            logger.exception("%s: bug while converging", stored.key)
+            self._recorder.fail(stored, InternalError(f"{type(error).__name__}: {error}; this is a bug in xVirt"))
+            visit = Visit(has_failed=True)
+        self._finish(stored, visit, was_ready=was_ready)
+
+    def _finish(self, stored: StoredObject, visit: Visit, *, was_ready: bool) -> None:
+        queue = self._queue(stored.kind)
+        if visit.is_gone:
+            self._forget(stored)
+            return
+        if visit.has_failed:
+            queue.retry(stored.uid)
+        else:
+            queue.forgive(stored.uid)
+        if visit.again_s is not None:
+            queue.add(stored.uid, visit.again_s)
+        current = self._store.find(stored.uid)
+        if current is not None and is_ready(current) != was_ready and stored.kind != MACHINE:
+            self.enqueue_unready()
+
+    def _forget(self, stored: StoredObject) -> None:
+        current = self._store.find(stored.uid)
+        self._store.remove(stored.uid)
+        self._timers.forget(stored.uid)
+        self.guests.follow(stored.uid, is_active=False)
+        self._kinds.pop(stored.uid, None)
+        self._queue(stored.kind).forgive(stored.uid)
+        logger.info("%s: gone", stored.key)
+        self._hub.object_deleted((current or stored).view())
+        self.enqueue_unready()
+
+    # what wakes
+
+    def _on_event(self, event: HypervisorEvent) -> None:
+        """On libvirt's event thread: enqueue only."""
+        if event.kind is EventKind.CONNECTED:
+            self.enqueue_all()
+        elif event.kind is EventKind.DISCONNECTED:
+            for stored in self._store.list_objects():
+                self.enqueue(stored.uid)
+        elif event.kind is EventKind.NETWORK:
+            self._host.index.drop_networks()
+            self.enqueue(event.subject)
+            self.enqueue_unready()
+        elif event.kind is EventKind.POOL:
+            self._host.index.drop_pools()
+            self.enqueue(event.subject)
+            self.enqueue_unready()
+        else:
+            self._on_domain_event(event)
+
+    def _on_domain_event(self, event: HypervisorEvent) -> None:
+        self._host.index.drop(event.subject)
+        if self._kind(event.subject) is None:
+            if event.kind is EventKind.LIFECYCLE:
+                self.enqueue_unready()
+            return
+        self.enqueue(event.subject)
+        if event.kind in _GUEST_EVENTS:
+            self.guests.poll_soon(event.subject)
+
+    def _resync_for_ever(self) -> None:
+        while not self._stop.wait(self._options.resync_interval_s):
+            self.enqueue_all()
+
+
+def is_ready(stored: StoredObject) -> bool:
+    """Whether an object's newest generation is as declared."""
+    status = stored.status
+    if status.get("observedGeneration") != stored.generation:
+        return False
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in status.get("conditions", ()))

@@ -1,0 +1,90 @@
+"""What guests say: addresses, and whether their QEMU answers. Asked beside convergence, never in its way.
+
+Two threads of their own ask each running machine every few seconds until it has an address, and rarely from then on; an answer that
+differs brings the machine's key up, and its worker writes the status.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from nodeplugin.clock import Clock
+from nodeplugin.converge.queue import Workers, WorkQueue
+from nodeplugin.hypervisor.port import Hypervisor
+from nodeplugin.plan.status import GuestFacts
+from xvirt.model.errors import Busy, DeadlineExceeded, XvirtError
+
+THREADS = 2
+SEARCH_INTERVAL_S = 2.0
+SETTLED_INTERVAL_S = 30.0
+
+
+class GuestWatch:
+    """Facts of all running guests, as fresh as the last question."""
+
+    def __init__(self, hypervisor: Hypervisor, clock: Clock, wake: Callable[[str], None]) -> None:
+        self._hypervisor = hypervisor
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._facts: dict[str, GuestFacts] = {}
+        self._followed: set[str] = set()
+        self._queue = WorkQueue(clock)
+        self._workers = Workers("guest", THREADS, self._queue, self._ask)
+
+    def start(self) -> None:
+        """Start asking."""
+        self._workers.start()
+
+    def stop(self) -> None:
+        """Stop asking."""
+        self._queue.close()
+
+    def follow(self, uid: str, *, is_active: bool) -> None:
+        """A machine runs, or no longer does."""
+        with self._lock:
+            is_new = is_active and uid not in self._followed
+            if is_active:
+                self._followed.add(uid)
+            else:
+                self._followed.discard(uid)
+                self._facts.pop(uid, None)
+        if is_new:
+            self._queue.add(uid)
+
+    def poll_soon(self, uid: str) -> None:
+        """Ask again now: something in the guest has changed."""
+        with self._lock:
+            is_followed = uid in self._followed
+        if is_followed:
+            self._queue.add(uid)
+
+    def facts(self, uid: str) -> GuestFacts:
+        """What was answered last."""
+        with self._lock:
+            return self._facts.get(uid, GuestFacts())
+
+    def _ask(self, uid: str) -> None:
+        with self._lock:
+            if uid not in self._followed:
+                return
+        old = self.facts(uid)
+        new = self._answer(uid, old)
+        with self._lock:
+            if uid not in self._followed:
+                return
+            self._facts[uid] = new
+        if new != old:
+            self._wake(uid)
+        self._queue.add(uid, SETTLED_INTERVAL_S if new.addresses and new.is_responding else SEARCH_INTERVAL_S)
+
+    def _answer(self, uid: str, old: GuestFacts) -> GuestFacts:
+        try:
+            self._hypervisor.ping_monitor(uid)
+            addresses = self._hypervisor.guest_addresses(uid)
+        except (Busy, DeadlineExceeded):
+            return GuestFacts(addresses=old.addresses, is_responding=False)
+        except XvirtError:
+            return old
+        ordered = sorted(addresses, key=lambda item: (item.mac, ":" in item.address, item.address))
+        return GuestFacts(addresses=tuple(ordered), is_responding=True)

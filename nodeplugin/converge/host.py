@@ -1,0 +1,174 @@
+"""The host as the workers share it: ports, settings, and what other domains use.
+
+Reading the definitions of all domains for each plan would cost a call per domain; they are kept per domain and dropped when an
+event says that it changed, and all at a reconnect or resync.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Mapping
+
+from nodeplugin.clock import Clock
+from nodeplugin.hypervisor.port import Hypervisor, NetworkRecord, PoolRecord, Volumes, XmlView
+from nodeplugin.plan.observation import HostUse, NodeSettings
+from xvirt.domainxml.facts import DomainFacts, read_domain
+from xvirt.domainxml.tree import parse_xml
+from xvirt.model.errors import NotFound
+
+
+@dataclasses.dataclass(frozen=True)
+class _Use:
+    name: str
+    macs: frozenset[str]
+    paths: frozenset[str]
+    writable_paths: frozenset[str]
+    networks: frozenset[str]
+    attached: Mapping[str, str]
+    is_foreign: bool
+
+
+class HostIndex:
+    """Which MAC, volume and network every domain of the host uses."""
+
+    def __init__(self, hypervisor: Hypervisor, volumes: Volumes) -> None:
+        self._hypervisor = hypervisor
+        self._volumes = volumes
+        self._lock = threading.Lock()
+        self._uses: dict[str, _Use] = {}
+        self._chains: dict[str, tuple[str, ...]] = {}
+        self._networks: dict[str, NetworkRecord] | None = None
+        self._pools: dict[str, PoolRecord] | None = None
+
+    def drop(self, uuid: str) -> None:
+        """A domain changed."""
+        with self._lock:
+            self._uses.pop(uuid, None)
+
+    def drop_networks(self) -> None:
+        """A network changed."""
+        with self._lock:
+            self._networks = None
+
+    def drop_pools(self) -> None:
+        """A pool changed."""
+        with self._lock:
+            self._pools = None
+
+    def clear(self) -> None:
+        """Anything may have changed."""
+        with self._lock:
+            self._uses.clear()
+            self._chains.clear()
+            self._networks = None
+            self._pools = None
+
+    def networks(self) -> Mapping[str, NetworkRecord]:
+        """libvirt's networks by name."""
+        with self._lock:
+            known = self._networks
+        if known is None:
+            known = {record.name: record for record in self._hypervisor.list_networks()}
+            with self._lock:
+                self._networks = known
+        return known
+
+    def pools(self) -> Mapping[str, PoolRecord]:
+        """libvirt's pools by name."""
+        with self._lock:
+            known = self._pools
+        if known is None:
+            known = {record.name: record for record in self._hypervisor.list_pools()}
+            with self._lock:
+                self._pools = known
+        return known
+
+    def use_by_others(self, uuid: str) -> HostUse:
+        """What all domains but this one use."""
+        macs: dict[str, str] = {}
+        paths: dict[str, list[str]] = {}
+        writable: dict[str, list[str]] = {}
+        for other, use in self._all().items():
+            if other == uuid:
+                continue
+            macs.update(dict.fromkeys(use.macs, use.name))
+            for path in use.paths:
+                paths.setdefault(path, []).append(use.name)
+            for path in use.writable_paths:
+                writable.setdefault(path, []).append(use.name)
+        return HostUse(
+            macs=macs,
+            paths={path: tuple(names) for path, names in paths.items()},
+            writable_paths={path: tuple(names) for path, names in writable.items()},
+        )
+
+    def users_of_path(self, path: str) -> tuple[str, ...]:
+        """Names of the domains that have a volume, or one that is based on it."""
+        return tuple(sorted(use.name for use in self._all().values() if path in use.paths))
+
+    def users_of_network(self, name: str) -> tuple[str, ...]:
+        """Names of the running domains with a NIC in a libvirt network."""
+        return tuple(sorted(use.name for use in self._all().values() if name in use.networks))
+
+    def attachments(self, path: str) -> tuple[tuple[str, str], ...]:
+        """(uuid, target) of the running domains that have a volume as a disk."""
+        return tuple(
+            (uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached
+        )
+
+    def _all(self) -> dict[str, _Use]:
+        records = {record.uuid: record for record in self._hypervisor.list_domains()}
+        with self._lock:
+            self._uses = {uuid: use for uuid, use in self._uses.items() if uuid in records}
+            missing = [record for uuid, record in records.items() if uuid not in self._uses]
+        for record in missing:
+            try:
+                use = self._read(record.uuid, record.name, is_active=record.is_active)
+            except NotFound:
+                continue
+            with self._lock:
+                self._uses[record.uuid] = use
+        with self._lock:
+            return dict(self._uses)
+
+    def _read(self, uuid: str, name: str, *, is_active: bool) -> _Use:
+        definitions = [read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.CURRENT)))]
+        live = definitions[0] if is_active else None
+        if is_active:
+            definitions.append(read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.INACTIVE))))
+        disks = [disk for facts in definitions for disk in facts.disks if disk.path]
+        direct = {disk.path: disk.format for disk in disks}
+        chains = {path for top, volume_format in direct.items() for path in self._chain(top, volume_format)}
+        return _Use(
+            name=name,
+            macs=frozenset(nic.mac.lower() for facts in definitions for nic in facts.nics),
+            paths=frozenset(direct) | chains,
+            writable_paths=frozenset(disk.path for disk in disks if not disk.is_read_only),
+            networks=frozenset(nic.network for nic in live.nics if nic.network) if live else frozenset(),
+            attached=_attached(live),
+            is_foreign=definitions[0].mark is None,
+        )
+
+    def _chain(self, path: str, volume_format: str) -> tuple[str, ...]:
+        known = self._chains.get(path)
+        if known is None:
+            known = tuple(self._volumes.backing_chain(path, volume_format)) if volume_format == "qcow2" else ()
+            with self._lock:
+                self._chains[path] = known
+        return known
+
+
+def _attached(live: DomainFacts | None) -> dict[str, str]:
+    return {disk.path: disk.target for disk in live.disks if disk.path} if live else {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Host:
+    """What every worker has at hand."""
+
+    hypervisor: Hypervisor
+    volumes: Volumes
+    index: HostIndex
+    settings: NodeSettings
+    clock: Clock

@@ -1,0 +1,251 @@
+"""Reads an object's host: everything that its plan looks at, in few calls and without an effect."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from pathlib import Path
+
+from lxml import etree
+
+from nodeplugin.converge.host import Host
+from nodeplugin.converge.timers import Timers
+from nodeplugin.hypervisor.port import DomainRecord, VolumeFacts, XmlView
+from nodeplugin.plan.observation import (
+    Definition,
+    MachineObservation,
+    NetworkObservation,
+    PoolObservation,
+    References,
+    ResolvedNetwork,
+    ResolvedVolume,
+    VolumeObservation,
+)
+from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.storage import inline_path
+from nodeplugin.plan.volume import disk_path, image_path
+from nodeplugin.records import Deletion, StoredObject
+from nodeplugin.store import Store
+from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.tree import canonical, parse_xml
+from xvirt.model.codec import parse
+from xvirt.model.identity import host_name
+from xvirt.model.meta import Resource
+from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
+from xvirt.model.virtualmachine import VirtualMachineSpec
+from xvirt.model.virtualnetwork import NetworkMode, VirtualNetworkSpec
+
+
+class Observer:
+    """Observes one object at a time; called by that object's worker, or for a preview."""
+
+    def __init__(self, host: Host, store: Store, timers: Timers) -> None:
+        self._host = host
+        self._store = store
+        self._timers = timers
+
+    # machines
+
+    def machine(self, stored: StoredObject, resource: Resource) -> MachineObservation:
+        """A machine and everything that its document names."""
+        spec: VirtualMachineSpec = resource.spec
+        hypervisor = self._host.hypervisor
+        domain = hypervisor.find_domain(stored.uid)
+        config, live = self._definitions(domain)
+        references = self._references(stored, resource)
+        name_holder = None
+        if domain is None:
+            holder = hypervisor.find_domain_by_name(host_name(stored.namespace, stored.name))
+            name_holder = holder.uuid if holder is not None else None
+        return MachineObservation(
+            domain=domain,
+            config=config,
+            live=live,
+            references=references,
+            volumes=self._inline_volumes(stored, resource, spec, references),
+            seeds=self._seeds(stored.uid),
+            host_use=self._host.index.use_by_others(stored.uid),
+            name_holder=name_holder,
+            config_hash=definition_hash(config.root) if config else "",
+            stop_elapsed_s=self._timers.stop_elapsed_s(stored.uid),
+            off_elapsed_s=self._timers.off_elapsed_s(stored.uid),
+            detach_elapsed_s=self._timers.detach_elapsed_s(stored.uid),
+        )
+
+    def _definitions(self, domain: DomainRecord | None) -> tuple[Definition | None, Definition | None]:
+        if domain is None:
+            return None, None
+        config = self._definition(domain.uuid, XmlView.INACTIVE)
+        return config, self._definition(domain.uuid, XmlView.CURRENT) if domain.is_active else None
+
+    def _definition(self, uuid: str, view: XmlView) -> Definition:
+        root = parse_xml(self._host.hypervisor.domain_xml(uuid, view))
+        return Definition(root, read_domain(root))
+
+    def _inline_volumes(
+        self, stored: StoredObject, resource: Resource, spec: VirtualMachineSpec, references: References
+    ) -> dict[str, VolumeFacts | None]:
+        wanted = {path: volume_format for path, volume_format in stored.run.garbage}
+        for disk in spec.disks:
+            pool = references.pools.get(disk.pool)
+            if disk.source is not None and disk.source.disk is None and isinstance(pool, str):
+                wanted[inline_path(resource, disk, pool)] = disk.format.value
+        return {path: self._host.volumes.find_volume(path, kind) for path, kind in wanted.items()}
+
+    def _seeds(self, uid: str) -> frozenset[str]:
+        directory = self._host.settings.seed_directory
+        try:
+            names = os.listdir(directory)
+        except FileNotFoundError:
+            return frozenset()
+        return frozenset(f"{directory}/{name}" for name in names if name.startswith(uid) and name.endswith(".iso"))
+
+    # what a document names
+
+    def _references(self, stored: StoredObject, resource: Resource) -> References:
+        spec: VirtualMachineSpec = resource.spec
+        namespace = stored.namespace
+        sources = [disk.source for disk in spec.disks if disk.source is not None]
+        disks = [name for source in sources for name in (source.disk, source.clone) if name]
+        return References(
+            networks={name: self.network_backing(namespace, name) for name in {nic.network for nic in spec.nics}},
+            images={source.image: self.image(namespace, source.image) for source in sources if source.image},
+            disks={name: self.disk(namespace, name) for name in disks},
+            pools={name: self.pool_directory(name) for name in {disk.pool for disk in spec.disks}},
+        )
+
+    def network_backing(self, namespace: str, name: str) -> ResolvedNetwork | Obstacle:
+        """What a NIC's network stands for. A network that the host still has serves although its object is not known (a store
+        that was rebuilt): its name says whose it is."""
+        stored = self._store.find_named("VirtualNetwork", namespace, name)
+        if stored is not None:
+            spec: VirtualNetworkSpec = parse(stored.document).spec
+            if spec.mode is NetworkMode.BRIDGE:
+                return ResolvedNetwork(bridge=spec.bridge)
+        record = self._host.index.networks().get(host_name(namespace, name))
+        if record is not None and record.is_active:
+            return ResolvedNetwork(network=record.name)
+        if stored is None:
+            return Obstacle("NetworkNotFound", f"VirtualNetwork {namespace}/{name} is not there; apply it")
+        return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} is not active yet")
+
+    def pool_directory(self, name: str) -> str | Obstacle:
+        """Directory of a pool that is active."""
+        record = self._host.index.pools().get(name)
+        if record is not None and record.is_active:
+            return record.path.rstrip("/")
+        if record is None and self._store.find_named("StoragePool", "", name) is None:
+            return Obstacle("PoolNotFound", f"StoragePool {name} is not there; apply it")
+        return Obstacle("PoolNotReady", f"StoragePool {name} is not active yet")
+
+    def image(self, namespace: str, name: str) -> ResolvedVolume | Obstacle:
+        """A VirtualImage's copy."""
+        stored = self._store.find_named("VirtualImage", namespace, name)
+        if stored is None or stored.deletion is not Deletion.NONE:
+            return Obstacle("ImageNotFound", f"VirtualImage {namespace}/{name} is not there; apply it")
+        spec: VirtualImageSpec = parse(stored.document).spec
+        pool = self.pool_directory(spec.pool)
+        if isinstance(pool, Obstacle):
+            return pool
+        return self._volume(image_path(stored, spec, pool), spec.format.value, f"VirtualImage {namespace}/{name}", "Image")
+
+    def disk(self, namespace: str, name: str) -> ResolvedVolume | Obstacle:
+        """A VirtualDisk's volume."""
+        stored = self._store.find_named("VirtualDisk", namespace, name)
+        if stored is None or stored.deletion is not Deletion.NONE:
+            return Obstacle("DiskNotFound", f"VirtualDisk {namespace}/{name} is not there; apply it")
+        spec: VirtualDiskSpec = parse(stored.document).spec
+        pool = self.pool_directory(spec.pool)
+        if isinstance(pool, Obstacle):
+            return pool
+        return self._volume(disk_path(stored, spec, pool), spec.format.value, f"VirtualDisk {namespace}/{name}", "Disk")
+
+    def _volume(self, path: str, volume_format: str, subject: str, kind: str) -> ResolvedVolume | Obstacle:
+        facts = self._host.volumes.find_volume(path, volume_format)
+        if facts is None:
+            return Obstacle(f"{kind}NotReady", f"{subject} has no volume yet")
+        return ResolvedVolume(path=path, format=volume_format, capacity_bytes=facts.capacity_bytes)
+
+    # volumes, networks, pools
+
+    def volume(self, stored: StoredObject, resource: Resource) -> VolumeObservation:
+        """A VirtualDisk or VirtualImage."""
+        spec: VirtualDiskSpec | VirtualImageSpec = resource.spec
+        pool = self.pool_directory(spec.pool)
+        references = References(pools={spec.pool: pool})
+        if isinstance(spec, VirtualDiskSpec) and spec.source is not None:
+            references = self._volume_references(stored.namespace, spec.pool, pool, spec.source)
+        if isinstance(pool, Obstacle):
+            return VolumeObservation(volume=None, references=references)
+        path = disk_path(stored, spec, pool) if isinstance(spec, VirtualDiskSpec) else image_path(stored, spec, pool)
+        index = self._host.index
+        based = self._volumes_based_on(path, pool) if isinstance(spec, VirtualImageSpec) else ()
+        return VolumeObservation(
+            volume=self._host.volumes.find_volume(path, spec.format.value),
+            references=references,
+            users=(*index.users_of_path(path), *based),
+            attached=index.attachments(path),
+        )
+
+    def _volume_references(
+        self, namespace: str, pool_name: str, pool: str | Obstacle, source: VolumeSource
+    ) -> References:
+        return References(
+            pools={pool_name: pool},
+            images={source.image: self.image(namespace, source.image)} if source.image else {},
+            disks={source.clone: self.disk(namespace, source.clone)} if source.clone else {},
+        )
+
+    def _volumes_based_on(self, path: str, pool: str) -> tuple[str, ...]:
+        """qcow2 files of the pools whose backing file is this one: they would be lost with it."""
+        directories = {record.path for record in self._host.index.pools().values() if record.is_active} | {pool}
+        found = []
+        for directory in sorted(directories):
+            for entry in sorted(Path(directory).glob("*.qcow2")):
+                if str(entry) != path and path in self._host.volumes.backing_chain(str(entry), "qcow2"):
+                    found.append(entry.name)
+        return tuple(found)
+
+    def network(self, stored: StoredObject, resource: Resource) -> NetworkObservation:
+        """A VirtualNetwork."""
+        spec: VirtualNetworkSpec = resource.spec
+        if spec.mode is NetworkMode.BRIDGE:
+            has_bridge = os.path.isdir(f"/sys/class/net/{spec.bridge}/bridge")
+            return NetworkObservation(record=None, has_bridge=has_bridge)
+        self._host.index.drop_networks()
+        name = host_name(stored.namespace, stored.name)
+        record = self._host.index.networks().get(name)
+        if record is not None and record.uuid != stored.uid:
+            return NetworkObservation(record=None, name_holder=record.uuid)
+        is_active = record is not None and record.is_active
+        return NetworkObservation(
+            record=record,
+            live_xml=self._host.hypervisor.live_network_xml(stored.uid) if is_active else "",
+            users=self._host.index.users_of_network(name),
+        )
+
+    def pool(self, stored: StoredObject, resource: Resource) -> PoolObservation:
+        """A StoragePool."""
+        spec: StoragePoolSpec = resource.spec
+        self._host.index.drop_pools()
+        record = self._host.index.pools().get(stored.name)
+        users = [item.key for item in self._store.list_objects() if _pool_of(item) == stored.name]
+        del spec
+        return PoolObservation(record=record, users=tuple(users))
+
+
+def _pool_of(stored: StoredObject) -> str | None:
+    spec = stored.document["spec"]
+    if stored.kind in ("VirtualDisk", "VirtualImage"):
+        pool: str = spec.get("pool", "default")
+        return pool
+    return None
+
+
+def definition_hash(root: etree._Element) -> str:
+    """Hash of a definition without its metadata, which xVirt itself rewrites."""
+    bare = copy.deepcopy(root)
+    for metadata in bare.findall("metadata"):
+        bare.remove(metadata)
+    return hashlib.sha256(canonical(bare)).hexdigest()

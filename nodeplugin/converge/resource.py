@@ -1,0 +1,246 @@
+"""The worker of everything but machines: images, disks, networks, pools. One loop for all; a kind is three functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from nodeplugin.converge.host import Host
+from nodeplugin.converge.machine import Visit
+from nodeplugin.converge.observe import Observer
+from nodeplugin.converge.recorder import Recorder
+from nodeplugin.plan.network import plan_network, plan_network_removal, plan_pool, plan_pool_removal
+from nodeplugin.plan.observation import NetworkObservation, PoolObservation, VolumeObservation
+from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.status import (
+    Verdict,
+    base_conditions,
+    condition,
+    judge_failure,
+    judge_plan,
+    keep_times,
+    last_error,
+)
+from nodeplugin.plan.step import ImportImage, Step
+from nodeplugin.plan.volume import disk_path, image_path, plan_virtual_disk, plan_virtual_image, plan_volume_removal
+from nodeplugin.records import Deletion, StoredObject
+from nodeplugin.steps.run import run_step
+from nodeplugin.store import Store
+from xvirt.model.codec import parse
+from xvirt.model.errors import XvirtError
+from xvirt.model.exchange import EventType
+from xvirt.model.identity import host_name
+from xvirt.model.meta import ConditionStatus, ConditionType, Resource
+from xvirt.model.quantity import ByteSize
+from xvirt.model.storage import StoragePoolStatus, VirtualDiskSpec, VolumeStatus
+from xvirt.model.virtualnetwork import VirtualNetworkStatus
+
+ROUNDS_MAX = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How one kind is observed, planned and described. Functions take (stored, resource, observation)."""
+
+    observe: Callable[[StoredObject, Resource], Any]
+    plan: Callable[[StoredObject, Resource, Any], Plan]
+    plan_removal: Callable[[StoredObject, Resource, Any], Plan]
+    describe: Callable[[StoredObject, Resource, Any, Any], Any]
+    ready_word: str = "Ready"
+
+
+class ResourceWorker:
+    """Converges what is not a machine."""
+
+    def __init__(self, host: Host, store: Store, observer: Observer, recorder: Recorder) -> None:
+        self._host = host
+        self._store = store
+        self._observer = observer
+        self._recorder = recorder
+        self._kinds = _kinds(host, observer)
+
+    def visit(self, stored: StoredObject) -> Visit:
+        """One visit. Raises nothing but bugs."""
+        resource = parse(stored.document)
+        kind = self._kinds[stored.kind]
+        observed: Any = None
+        plan = Plan()
+        previous: tuple[Step, ...] = ()
+        try:
+            for _ in range(ROUNDS_MAX):
+                observed = kind.observe(stored, resource)
+                plan = self._plan(kind, stored, resource, observed)
+                if plan.is_gone:
+                    return Visit(is_gone=True)
+                if not plan.steps or plan.steps == previous:
+                    break
+                self._report(kind, stored, resource, (observed, plan, None))
+                self._run(kind, stored, resource, plan)
+                previous = plan.steps
+        except XvirtError as error:
+            self._report(kind, stored, resource, (observed, plan, error))
+            self._recorder.fail(stored, error)
+            return Visit(has_failed=True)
+        self._report(kind, stored, resource, (observed, plan, None))
+        return Visit(again_s=plan.check_after_s, has_failed=bool(plan.waiting or plan.blocked))
+
+    def preview(self, stored: StoredObject) -> Plan:
+        """The plan for a document that may not be stored yet; no effect."""
+        resource = parse(stored.document)
+        kind = self._kinds[stored.kind]
+        return self._plan(kind, stored, resource, kind.observe(stored, resource))
+
+    def _plan(self, kind: Kind, stored: StoredObject, resource: Resource, observed: Any) -> Plan:
+        choose = kind.plan if stored.deletion is Deletion.NONE else kind.plan_removal
+        return choose(stored, resource, observed)
+
+    def _run(self, kind: Kind, stored: StoredObject, resource: Resource, plan: Plan) -> None:
+        for step in plan.steps:
+            self._store.begin_step(stored.uid, step.name, step.summary, self._recorder.now())
+            found = run_step(step, self._host, lambda percent: self._progress(stored, percent))
+            if isinstance(step, ImportImage):
+                self._keep_checksum(stored, found)
+            reason = "".join(part.capitalize() for part in step.name.split("-"))
+            self._recorder.tell(stored, EventType.NORMAL, reason, step.summary)
+        self._store.end_steps(stored.uid)
+
+    def _progress(self, stored: StoredObject, percent: int) -> None:
+        current = self._store.find(stored.uid)
+        if current is None:
+            return
+        status = self._recorder.old_status(current)
+        if isinstance(status, VolumeStatus) and status.progress_percent != percent:
+            self._recorder.write_status(current, dataclasses.replace(status, progress_percent=percent))
+
+    def _keep_checksum(self, stored: StoredObject, checksum: str) -> None:
+        current = self._store.find(stored.uid)
+        if current is not None:
+            status = dataclasses.replace(self._recorder.old_status(current), checksum=checksum, progress_percent=None)
+            self._recorder.write_status(current, status)
+
+    def _report(
+        self, kind: Kind, stored: StoredObject, resource: Resource, seen: tuple[Any, Plan, XvirtError | None]
+    ) -> None:
+        observed, plan, error = seen
+        current = self._store.find(stored.uid)
+        if current is None:
+            return
+        old = self._recorder.old_status(current)
+        now = self._recorder.now()
+        verdict = self._judge(kind, stored, plan, error)
+        conditions = list(base_conditions(verdict, stored.generation))
+        if plan.restart_required:
+            waits = ", ".join(plan.restart_required)
+            message = f"{waits} will change when no running machine uses it any more"
+            conditions.append(
+                condition(
+                    ConditionType.RESTART_REQUIRED, ConditionStatus.TRUE, "FieldsWait", message, stored.generation
+                )
+            )
+        status = kind.describe(stored, resource, observed, old) if observed is not None else old
+        if plan.restart_required or getattr(status, "restart_required", ()):
+            status = dataclasses.replace(status, restart_required=plan.restart_required)
+        status = dataclasses.replace(
+            status,
+            observed_generation=stored.generation,
+            printable_status=verdict.word,
+            conditions=keep_times(tuple(conditions), old.conditions, now),
+            last_error=last_error(error, old.last_error, now),
+        )
+        self._recorder.write_status(current, status)
+
+    def _judge(self, kind: Kind, stored: StoredObject, plan: Plan, error: XvirtError | None) -> Verdict:
+        if error is not None:
+            return judge_failure(error, "Retrying")
+        if stored.deletion is Deletion.NONE:
+            return judge_plan(plan, kind.ready_word, "Progressing")
+        message = plan.waiting[0].message if plan.waiting else "being deleted"
+        return Verdict(ConditionStatus.FALSE, "Terminating", message, True, False, "Terminating")
+
+
+def _kinds(host: Host, observer: Observer) -> dict[str, Kind]:
+    return {
+        "VirtualDisk": Kind(
+            observe=observer.volume,
+            plan=lambda stored, resource, seen: plan_virtual_disk(
+                stored, resource.spec, seen, host.index.use_by_others(stored.uid)
+            ),
+            plan_removal=_plan_volume_removal,
+            describe=_describe_volume,
+        ),
+        "VirtualImage": Kind(
+            observe=observer.volume,
+            plan=lambda stored, resource, seen: plan_virtual_image(stored, resource.spec, seen),
+            plan_removal=_plan_volume_removal,
+            describe=_describe_volume,
+        ),
+        "VirtualNetwork": Kind(
+            observe=observer.network,
+            plan=plan_network,
+            plan_removal=lambda stored, resource, seen: plan_network_removal(stored, resource.spec, seen),
+            describe=_describe_network,
+            ready_word="Active",
+        ),
+        "StoragePool": Kind(
+            observe=observer.pool,
+            plan=plan_pool,
+            plan_removal=lambda stored, resource, seen: plan_pool_removal(stored, seen),
+            describe=_describe_pool,
+            ready_word="Active",
+        ),
+    }
+
+
+def _volume_path(stored: StoredObject, resource: Resource, pool: str) -> str:
+    spec = resource.spec
+    return disk_path(stored, spec, pool) if isinstance(spec, VirtualDiskSpec) else image_path(stored, spec, pool)
+
+
+def _plan_volume_removal(stored: StoredObject, resource: Resource, observed: VolumeObservation) -> Plan:
+    pool = observed.references.pools[resource.spec.pool]
+    if isinstance(pool, Obstacle):
+        return Plan(is_gone=True) if pool.reason == "PoolNotFound" else Plan(waiting=(pool,))
+    path = _volume_path(stored, resource, pool)
+    return plan_volume_removal(resource.spec.deletion_policy, path, resource.spec.format.value, observed)
+
+
+def _describe_volume(
+    stored: StoredObject, resource: Resource, observed: VolumeObservation, old: VolumeStatus
+) -> VolumeStatus:
+    volume = observed.volume
+    if volume is None:
+        return dataclasses.replace(old, path="", size=None, allocation=None, used_by=())
+    return dataclasses.replace(
+        old,
+        path=volume.path,
+        size=ByteSize(volume.capacity_bytes),
+        allocation=ByteSize(volume.allocation_bytes),
+        progress_percent=None,
+        used_by=observed.users[:1024],
+    )
+
+
+def _describe_network(
+    stored: StoredObject, resource: Resource, observed: NetworkObservation, old: VirtualNetworkStatus
+) -> VirtualNetworkStatus:
+    record = observed.record
+    if record is None:
+        return dataclasses.replace(old, uuid=None, network_name="", bridge=resource.spec.bridge or "")
+    name = host_name(stored.namespace, stored.name)
+    return dataclasses.replace(old, uuid=record.uuid, network_name=name, bridge=record.bridge)
+
+
+def _describe_pool(
+    stored: StoredObject, resource: Resource, observed: PoolObservation, old: StoragePoolStatus
+) -> StoragePoolStatus:
+    record = observed.record
+    if record is None:
+        return dataclasses.replace(old, uuid=None, path="", capacity=None, available=None)
+    return dataclasses.replace(
+        old,
+        uuid=record.uuid,
+        path=record.path,
+        capacity=ByteSize(record.capacity_bytes),
+        available=ByteSize(record.available_bytes),
+    )

@@ -1,0 +1,90 @@
+"""Rich answers for people: each part is asked for by itself, so one that hangs or fails costs only itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nodeplugin.converge.host import Host
+from nodeplugin.hypervisor.port import XmlView
+from nodeplugin.plan.status import GuestFacts
+from nodeplugin.records import StoredObject
+from xvirt import API_VERSION
+from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.tree import parse_xml
+from xvirt.model.codec import encode
+from xvirt.model.errors import XvirtError
+from xvirt.model.exchange import DescribedPart, NodeDescription
+from xvirt.model.quantity import ByteSize
+from xvirt.model.virtualhost import Accelerator, HostPool, VirtualHostStatus
+
+if TYPE_CHECKING:
+    from nodeplugin.service import NodeIdentity
+
+CAPABILITIES = ("apply", "delete", "watch", "operate", "describe", "console", "console-log", "events")
+
+
+def describe_machine(host: Host, stored: StoredObject, guest: GuestFacts) -> tuple[DescribedPart, ...]:
+    """Addresses, agent, statistics and the definition of a machine."""
+    uid = stored.uid
+    return (
+        _part("addresses", lambda: [dataclasses.asdict(item) for item in guest.addresses]),
+        _part("agent", lambda: host.hypervisor.agent_facts(uid)),
+        _part("statistics", lambda: host.hypervisor.domain_stats(uid)),
+        _part("domain-xml", lambda: host.hypervisor.domain_xml(uid, XmlView.CURRENT)),
+    )
+
+
+def _part(name: str, ask: Callable[[], Any]) -> DescribedPart:
+    try:
+        return DescribedPart(name=name, value=ask())
+    except XvirtError as error:
+        return DescribedPart(name=name, error=error.message)
+
+
+def describe_node(identity: NodeIdentity, host: Host, owned: set[str], boot_id: str) -> NodeDescription:
+    """The node as a VirtualHost document."""
+    facts = host.hypervisor.facts()
+    records = host.hypervisor.list_domains()
+    running = [
+        read_domain(parse_xml(host.hypervisor.domain_xml(record.uuid, XmlView.CURRENT)))
+        for record in records
+        if record.is_active
+    ]
+    status = VirtualHostStatus(
+        observed_generation=1,
+        node_name=identity.node_name,
+        host_uuid=facts.host_uuid,
+        boot_id=boot_id,
+        xvirt_version=identity.xvirt_version,
+        libvirt_version=facts.libvirt_version,
+        qemu_version=facts.qemu_version,
+        architecture=facts.architecture,
+        accelerator=Accelerator(identity.accelerator),
+        accelerator_reason=identity.accelerator_reason,
+        cpus=facts.cpus,
+        memory=ByteSize(facts.memory_bytes),
+        allocated_cpus=sum(item.vcpus for item in running),
+        allocated_memory=ByteSize(sum(item.memory_bytes for item in running)),
+        domains=sum(record.uuid in owned for record in records),
+        foreign_domains=sum(record.uuid not in owned for record in records),
+        pools=tuple(
+            HostPool(
+                name=pool.name,
+                uuid=pool.uuid,
+                capacity=ByteSize(pool.capacity_bytes),
+                available=ByteSize(pool.available_bytes),
+            )
+            for pool in host.hypervisor.list_pools()
+        ),
+        api_versions=(API_VERSION,),
+    )
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "VirtualHost",
+        "metadata": {"name": identity.node_name},
+        "spec": {},
+        "status": encode(status),
+    }
+    return NodeDescription(document=document, capabilities=CAPABILITIES)

@@ -1,0 +1,153 @@
+"""Disks and NICs of a running machine: plugged in, pulled out, changed in place, or waiting for a restart.
+
+Devices are told apart by user alias (`ua-disk-<name>`), so a change of order or target is none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nodeplugin.plan.intent import SEED_ALIAS, Intent, MachineDesired
+from nodeplugin.plan.observation import MachineObservation
+from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
+from xvirt.domainxml.domain import render_disk, render_nic
+from xvirt.domainxml.facts import DiskFacts, DomainFacts, NicFacts
+from xvirt.domainxml.tree import to_text
+from xvirt.model.identity import device_alias
+from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice, LinkState, Nic
+
+DETACH_REPEAT_S = 20.0
+"""A guest is asked again after this long (OpenStack nova asks 8 times, 20 s apart)."""
+DETACH_ATTEMPTS = 8
+
+
+@dataclasses.dataclass
+class DeviceChanges:
+    """Collects what is found; lives only while one plan is made."""
+
+    steps: list[Step] = dataclasses.field(default_factory=list)
+    restart_required: list[str] = dataclasses.field(default_factory=list)
+    drift: list[str] = dataclasses.field(default_factory=list)
+    free_ports: int = 0
+
+    def attach(self, step: AttachDevice, path: str, *, needs_port: bool) -> None:
+        """Plug in where there is a port left; else it waits for a restart."""
+        if needs_port and self.free_ports <= 0:
+            self.restart_required.append(path)
+            return
+        self.free_ports -= int(needs_port)
+        self.steps.append(step)
+
+
+def plan_devices(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> DeviceChanges:
+    """What is to be done to the devices of a running domain."""
+    live = observed.live
+    changes = DeviceChanges()
+    if live is None:
+        return changes
+    changes.free_ports = live.facts.free_pcie_ports
+    _plan_disks(desired, observed, intent, live.facts, changes)
+    _plan_nics(desired, intent, live.facts, changes)
+    return changes
+
+
+def _plan_disks(
+    desired: MachineDesired, observed: MachineObservation, intent: Intent, live: DomainFacts, changes: DeviceChanges
+) -> None:
+    present = {disk.alias: disk for disk in live.disks}
+    wanted = {device_alias("disk", disk.name): disk for disk in desired.spec.disks}
+    for alias, facts in present.items():
+        if alias not in wanted and alias != SEED_ALIAS:
+            _drop_disk(desired, facts, changes)
+    for alias, disk in wanted.items():
+        found = present.get(alias)
+        if found is None:
+            _add_disk(desired, intent, disk, live, changes)
+        else:
+            _change_disk(desired, observed, intent, (disk, found), changes)
+
+
+def _drop_disk(desired: MachineDesired, facts: DiskFacts, changes: DeviceChanges) -> None:
+    if not is_declared(facts.alias):
+        changes.drift.append(f"disk {facts.target} ({facts.path}) was attached by hand")
+    if facts.bus in ("virtio", "scsi", "usb") and facts.device == "disk":
+        what = f"disk {facts.name or facts.target}"
+        step = DetachDevice(uuid=desired.stored.uid, what=what, alias=facts.alias, xml=facts.xml)
+        changes.steps.append(step)
+    else:
+        changes.restart_required.append(f"spec.disks[{facts.name or facts.target}]")
+
+
+def is_declared(alias: str) -> bool:
+    """User aliases are ours alone: what was plugged in by hand has libvirt's own (`virtio-disk1`)."""
+    return alias.startswith("ua-")
+
+
+def _add_disk(desired: MachineDesired, intent: Intent, disk: Disk, live: DomainFacts, changes: DeviceChanges) -> None:
+    path = f"spec.disks[{disk.name}]"
+    has_scsi = any(item.bus == "scsi" for item in live.disks)
+    is_pluggable = disk.device is DiskDevice.DISK and (
+        disk.bus is DiskBus.VIRTIO or (disk.bus is DiskBus.SCSI and has_scsi)
+    )
+    if not is_pluggable:
+        changes.restart_required.append(path)
+        return
+    xml = to_text(render_disk(desired.resource, disk, intent.disks[disk.name]))
+    alias = device_alias("disk", disk.name)
+    step = AttachDevice(uuid=desired.stored.uid, what=f"disk {disk.name}", alias=alias, xml=xml)
+    changes.attach(step, path, needs_port=disk.bus is DiskBus.VIRTIO)
+
+
+
+
+def _change_disk(
+    desired: MachineDesired,
+    observed: MachineObservation,
+    intent: Intent,
+    pair: tuple[Disk, DiskFacts],
+    changes: DeviceChanges,
+) -> None:
+    disk, facts = pair
+    backing = intent.disks.get(disk.name)
+    wanted_path = backing.path if backing else ""
+    if wanted_path != (facts.path or ""):
+        if disk.device is DiskDevice.CDROM:
+            element = render_disk(desired.resource, disk, backing)
+            what = f"medium of {disk.name}"
+            changes.steps.append(UpdateDevice(uuid=desired.stored.uid, what=what, xml=to_text(element)))
+        else:
+            changes.restart_required.append(f"spec.disks[{disk.name}].source")
+        return
+    grow_to = intent.volumes[disk.name].grow_to_bytes
+    current = observed.block_capacities.get(disk.name)
+    if grow_to is not None and (current is None or grow_to > current):
+        step = ResizeDisk(
+            uuid=desired.stored.uid, what=f"disk {disk.name}", target=facts.target, capacity_bytes=grow_to
+        )
+        changes.steps.append(step)
+
+
+def _plan_nics(desired: MachineDesired, intent: Intent, live: DomainFacts, changes: DeviceChanges) -> None:
+    present = {nic.alias: nic for nic in live.nics}
+    wanted = {device_alias("nic", nic.name): nic for nic in desired.spec.nics}
+    for alias, facts in present.items():
+        if alias not in wanted:
+            if not is_declared(alias):
+                changes.drift.append(f"NIC {facts.mac} was attached by hand")
+            what = f"NIC {facts.name or facts.mac}"
+            changes.steps.append(DetachDevice(uuid=desired.stored.uid, what=what, alias=alias, xml=facts.xml))
+    for alias, nic in wanted.items():
+        found = present.get(alias)
+        element = render_nic(desired.resource, nic, intent.networks[nic.network], desired.stored.uid)
+        if found is None:
+            step = AttachDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", alias=alias, xml=to_text(element))
+            changes.attach(step, f"spec.nics[{nic.name}]", needs_port=True)
+        elif _is_rewired(nic, found, intent):
+            step_update = UpdateDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", xml=to_text(element))
+            changes.steps.append(step_update)
+
+
+def _is_rewired(nic: Nic, found: NicFacts, intent: Intent) -> bool:
+    backing = intent.networks[nic.network]
+    is_moved = backing.network != found.network if backing.network else backing.bridge != found.bridge
+    return is_moved or found.link_up != (nic.link_state is LinkState.UP)

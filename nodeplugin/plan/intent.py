@@ -1,0 +1,199 @@
+"""From a machine's document and what it refers to: the definition it is to have, its volumes and its seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from lxml import etree
+
+from nodeplugin.plan.observation import MachineObservation, NodeSettings, ResolvedNetwork
+from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.step import WriteSeed
+from nodeplugin.plan.storage import VolumePlan, plan_disk
+from nodeplugin.records import StoredObject
+from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
+from xvirt.domainxml.mark import OwnershipMark, write_mark
+from xvirt.domainxml.overlay import apply_overlay
+from xvirt.domainxml.placement import keep_placement
+from xvirt.domainxml.tree import canonical
+from xvirt.model.errors import InvalidSpec
+from xvirt.model.identity import device_alias, host_name
+from xvirt.model.meta import Resource
+from xvirt.model.virtualmachine import TextSource, VirtualMachineSpec
+
+SEED_ALIAS = device_alias("disk", "seed").replace("ua-disk-", "ua-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineDesired:
+    """A machine as it was stored, parsed, on its node."""
+
+    stored: StoredObject
+    resource: Resource
+    settings: NodeSettings
+
+    @property
+    def spec(self) -> VirtualMachineSpec:
+        spec: VirtualMachineSpec = self.resource.spec
+        return spec
+
+    @property
+    def domain_name(self) -> str:
+        return host_name(self.stored.namespace, self.stored.name)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Intent:
+    """What the host is to have. `root` is None where an obstacle keeps it from being known."""
+
+    volumes: dict[str, VolumePlan]
+    disks: dict[str, DiskBacking]
+    networks: dict[str, NetworkBacking]
+    seed: WriteSeed | None
+    seed_path: str | None
+    root: etree._Element | None
+    mark: OwnershipMark | None
+    obstacles: tuple[Obstacle, ...]
+
+
+def build_intent(desired: MachineDesired, observed: MachineObservation) -> Intent:
+    """Resolve, render, overlay, mark."""
+    spec = desired.spec
+    volumes = {
+        disk.name: plan_disk(desired.resource, disk, observed.references, observed.volumes, observed.host_use)
+        for disk in spec.disks
+    }
+    obstacles = [obstacle for plan in volumes.values() for obstacle in plan.obstacles]
+    networks, missing = _resolve_networks(spec, observed)
+    obstacles += missing
+    seed, seed_path, missing = _plan_seed(desired, observed)
+    obstacles += missing
+    disks = {name: DiskBacking(plan.path, plan.format) for name, plan in volumes.items() if plan.path is not None}
+    root, mark = None, None
+    if not obstacles:
+        try:
+            root, mark = _define(desired, observed, _context(desired, disks, networks, seed_path))
+        except InvalidSpec as error:
+            obstacles.append(Obstacle(error.reason, error.message))
+    return Intent(
+        volumes=volumes,
+        disks=disks,
+        networks=networks,
+        seed=seed,
+        seed_path=seed_path,
+        root=root,
+        mark=mark,
+        obstacles=tuple(obstacles),
+    )
+
+
+def _resolve_networks(
+    spec: VirtualMachineSpec, observed: MachineObservation
+) -> tuple[dict[str, NetworkBacking], list[Obstacle]]:
+    found: dict[str, NetworkBacking] = {}
+    obstacles = []
+    for name in dict.fromkeys(nic.network for nic in spec.nics):
+        missing = Obstacle("NetworkNotFound", f"VirtualNetwork {name} is not there; apply it")
+        resolved = observed.references.networks.get(name, missing)
+        if isinstance(resolved, ResolvedNetwork):
+            found[name] = NetworkBacking(resolved.network, resolved.bridge)
+        else:
+            obstacles.append(resolved)
+    return found, obstacles
+
+
+def _plan_seed(
+    desired: MachineDesired, observed: MachineObservation
+) -> tuple[WriteSeed | None, str | None, list[Obstacle]]:
+    cloud_init = desired.spec.cloud_init
+    if cloud_init is None:
+        return None, None, []
+    try:
+        user_data = _text(desired.stored, cloud_init.user_data, "userData") or b"#cloud-config\n{}\n"
+        network_data = _text(desired.stored, cloud_init.network_data, "networkData")
+    except LookupError as error:
+        existing = _existing_seed(observed)
+        if not desired.stored.has_secrets and existing is not None:
+            return None, existing, []
+        return None, None, [Obstacle("SecretMissing", str(error.args[0]))]
+    hostname = cloud_init.hostname or desired.stored.name
+    digest = hashlib.sha256()
+    for part in (desired.stored.uid.encode(), hostname.encode(), user_data, network_data or b""):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    path = f"{desired.settings.seed_directory}/{desired.stored.uid}-{digest.hexdigest()[:12]}.iso"
+    step = WriteSeed(
+        path=path,
+        instance_id=desired.stored.uid,
+        hostname=hostname,
+        user_data=user_data,
+        network_data=network_data,
+    )
+    return step, path, []
+
+
+def _text(stored: StoredObject, source: TextSource | None, default_key: str) -> bytes | None:
+    """The text; raises LookupError with a sentence where the Secret was not sent along."""
+    if source is None:
+        return None
+    if source.inline is not None:
+        return source.inline.encode()
+    key = source.key or default_key
+    content = stored.secrets.get(source.secret or "", {}).get(key)
+    if content is None:
+        raise LookupError(f"Secret {source.secret} with key {key} was not sent along; apply it with the machine")
+    return content
+
+
+def _existing_seed(observed: MachineObservation) -> str | None:
+    definition = observed.config or observed.live
+    disks = definition.facts.disks if definition else ()
+    return next((disk.path for disk in disks if disk.alias == SEED_ALIAS), None)
+
+
+def _context(
+    desired: MachineDesired,
+    disks: dict[str, DiskBacking],
+    networks: dict[str, NetworkBacking],
+    seed_path: str | None,
+) -> DomainContext:
+    settings = desired.settings
+    return DomainContext(
+        uuid=desired.stored.uid,
+        name=desired.domain_name,
+        domain_type=settings.domain_type,
+        architecture=settings.architecture,
+        disks=disks,
+        networks=networks,
+        seed_path=seed_path,
+        console_log_path=f"{settings.log_directory}/{desired.stored.uid}.log",
+        mark=None,
+    )
+
+
+def _define(
+    desired: MachineDesired, observed: MachineObservation, context: DomainContext
+) -> tuple[etree._Element, OwnershipMark]:
+    root = render_domain(desired.resource, context)
+    if desired.spec.domain is not None:
+        apply_overlay(root, desired.spec.domain)
+    stored = desired.stored
+    mark = OwnershipMark(
+        uid=stored.uid,
+        authority=stored.authority,
+        kind=stored.kind,
+        namespace=stored.namespace,
+        name=stored.name,
+        generation=stored.generation,
+        epoch=stored.epoch,
+        spec_hash=hashlib.sha256(canonical(root)).hexdigest(),
+        document=stored.document,
+        power="off" if stored.run.is_held_off else "",
+    )
+    write_mark(root, mark)
+    keep_placement(
+        root,
+        observed.config.root if observed.config else None,
+        observed.live.root if observed.live else None,
+    )
+    return root, mark

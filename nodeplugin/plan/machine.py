@@ -1,0 +1,288 @@
+"""A VirtualMachine: from its document and its host to steps.
+
+The definition always follows the document by redefinition of the whole; a running domain follows by live changes where libvirt
+can, and otherwise names the fields that wait for a restart. What is in the way of the newest document never stops the machine
+that is already defined: it runs on, and restarts, as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nodeplugin.hypervisor.port import DomainState, ShutdownMode
+from nodeplugin.plan.devices import DETACH_ATTEMPTS, DETACH_REPEAT_S, DeviceChanges, plan_devices
+from nodeplugin.plan.intent import Intent, MachineDesired, build_intent
+from nodeplugin.plan.observation import MachineObservation
+from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.power import PowerDecision, PowerGoal, backoff_s, decide_power
+from nodeplugin.plan.sizing import plan_memory, plan_vcpus
+from nodeplugin.plan.step import (
+    DefineDomain,
+    DeleteVolume,
+    DestroyDomain,
+    DetachDevice,
+    GrowVolume,
+    RemoveSeeds,
+    ResumeDomain,
+    SaveDomain,
+    ShutdownDomain,
+    StartDomain,
+    Step,
+    SuspendDomain,
+)
+from xvirt.domainxml.tree import to_text
+from xvirt.model.changes import field_changes
+from xvirt.model.fields import Mutability
+from xvirt.model.virtualmachine import DriftPolicy
+
+SHUTDOWN_REPEAT_S = 10.0
+"""A guest that is still booting misses the power button; it is pressed again after this long."""
+
+
+def plan_machine(desired: MachineDesired, observed: MachineObservation) -> Plan:
+    """Steps to the declared state, or to a better understanding of what is in the way."""
+    intent = build_intent(desired, observed)
+    blocked = _find_conflicts(desired, observed, intent)
+    obstacles = (*intent.obstacles, *blocked)
+    decision = decide_power(desired.spec.run_strategy, desired.stored.run, observed.domain)
+    waiting = tuple(item for item in intent.obstacles if not _needs_a_person(item))
+    stuck = (*blocked, *(item for item in intent.obstacles if _needs_a_person(item)))
+    config = _plan_definition(desired, observed, intent) if not obstacles else _Definition()
+    power = _plan_power(desired, observed, decision, can_start=not obstacles or _is_defined(observed))
+    live = _plan_live(desired, observed, intent, decision) if not obstacles else _Live()
+    return Plan(
+        steps=(*config.steps, *live.steps, *power.steps, *_plan_garbage(desired, observed, intent, bool(obstacles))),
+        waiting=(*waiting, *live.waiting, *power.waiting),
+        blocked=stuck,
+        restart_required=live.restart_required,
+        drift=(*config.drift, *live.drift, *power.drift),
+        check_after_s=_soonest(live.check_after_s, power.check_after_s),
+    )
+
+
+_PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused", "InvalidSpec", "OverlayConflict", "SecretMissing"})
+
+
+def _needs_a_person(obstacle: Obstacle) -> bool:
+    return obstacle.reason in _PERSONAL
+
+
+def _is_defined(observed: MachineObservation) -> bool:
+    return observed.config is not None and observed.config.facts.mark is not None
+
+
+def _soonest(*times: float | None) -> float | None:
+    known = [item for item in times if item is not None]
+    return min(known) if known else None
+
+
+def _find_conflicts(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> tuple[Obstacle, ...]:
+    found = []
+    name = desired.domain_name
+    if observed.name_holder is not None:
+        message = f"domain {name} exists with UUID {observed.name_holder} and is not ours; rename one of the two"
+        found.append(Obstacle("NameTaken", message))
+    if intent.root is None:
+        return tuple(found)
+    for mac in (element.get("address", "") for element in intent.root.iterfind("devices/interface/mac")):
+        if holder := observed.host_use.macs.get(mac.lower()):
+            found.append(Obstacle("DuplicateMac", f"MAC {mac} belongs to domain {holder}; give one of the two another"))
+    read_only = {disk.name for disk in desired.spec.disks if disk.read_only}
+    for disk, backing in intent.disks.items():
+        users = (observed.host_use.writable_paths if disk in read_only else observed.host_use.paths).get(backing.path)
+        if users:
+            message = f"disk {disk}: volume {backing.path} is in use by {', '.join(users)}; one writer at a time"
+            found.append(Obstacle("DiskInUse", message))
+    return tuple(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Definition:
+    steps: tuple[Step, ...] = ()
+    drift: tuple[str, ...] = ()
+
+
+def _plan_definition(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> _Definition:
+    is_active = observed.live is not None
+    steps: list[Step] = []
+    for plan in intent.volumes.values():
+        steps += [step for step in plan.steps if not (is_active and isinstance(step, GrowVolume))]
+    if intent.seed is not None and intent.seed.path not in observed.seeds:
+        steps.append(intent.seed)
+    drifted = _has_drifted(desired, observed)
+    is_corrected = drifted and desired.spec.drift_policy is DriftPolicy.CORRECT
+    if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
+        steps.append(
+            DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name)
+        )
+        stale = observed.seeds - {intent.seed_path}
+        if stale and not is_active:
+            steps.append(RemoveSeeds(uid=desired.stored.uid, keep=(intent.seed_path,) if intent.seed_path else ()))
+    return _Definition(tuple(steps), ("the definition was changed by hand",) if drifted else ())
+
+
+def _is_current(observed: MachineObservation, intent: Intent) -> bool:
+    mark = observed.config.facts.mark if observed.config else None
+    if mark is None or intent.mark is None:
+        return False
+    return dataclasses.replace(mark, document=None) == dataclasses.replace(intent.mark, document=None)
+
+
+def _has_drifted(desired: MachineDesired, observed: MachineObservation) -> bool:
+    recorded = desired.stored.run.defined_hash
+    return bool(recorded and observed.config_hash and recorded != observed.config_hash)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Live:
+    steps: tuple[Step, ...] = ()
+    waiting: tuple[Obstacle, ...] = ()
+    restart_required: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    check_after_s: float | None = None
+
+
+def _plan_live(
+    desired: MachineDesired, observed: MachineObservation, intent: Intent, decision: PowerDecision
+) -> _Live:
+    live = observed.live
+    if live is None or decision.goal in (PowerGoal.OFF, PowerGoal.SAVED):
+        return _Live()
+    uuid = desired.stored.uid
+    changes = plan_devices(desired, observed, intent)
+    vcpu_steps, vcpu_waits = plan_vcpus(uuid, desired.spec.cpu, live.facts)
+    memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live.facts)
+    restart = [*_restart_fields(desired, observed), *changes.restart_required, *vcpu_waits, *memory_waits]
+    if desired.spec.drift_policy is DriftPolicy.REPORT:
+        changes.steps = [step for step in changes.steps if not _is_correction(step)]
+    steps, waiting, check = _pace_detaches(changes, observed)
+    return _Live(
+        steps=(*steps, *vcpu_steps, *memory_steps),
+        waiting=waiting,
+        restart_required=tuple(dict.fromkeys(restart)),
+        drift=tuple(changes.drift),
+        check_after_s=check,
+    )
+
+
+def _is_correction(step: Step) -> bool:
+    return isinstance(step, DetachDevice) and not step.alias.startswith("ua-")
+
+
+def _restart_fields(desired: MachineDesired, observed: MachineObservation) -> list[str]:
+    """RESTART fields that differ between the document that the domain was started with and the newest one."""
+    mark = observed.live.facts.mark if observed.live else None
+    if mark is None or mark.document is None:
+        return []
+    differences = field_changes("VirtualMachine", mark.document.get("spec"), desired.stored.document["spec"])
+    return [item.path for item in differences if item.mutability is Mutability.RESTART]
+
+
+def _pace_detaches(
+    changes: DeviceChanges, observed: MachineObservation
+) -> tuple[list[Step], tuple[Obstacle, ...], float | None]:
+    """A guest that was asked lately is not asked again yet; one that was asked often enough is said to hold on."""
+    steps: list[Step] = []
+    waiting: list[Obstacle] = []
+    check: float | None = None
+    for step in changes.steps:
+        elapsed = observed.detach_elapsed_s.get(step.alias) if isinstance(step, DetachDevice) else None
+        if elapsed is None:
+            steps.append(step)
+            continue
+        assert isinstance(step, DetachDevice)
+        attempts = int(elapsed // DETACH_REPEAT_S) + 1
+        check = _soonest(check, DETACH_REPEAT_S - elapsed % DETACH_REPEAT_S + 0.1)
+        reason = "GuestHoldsDevice" if attempts >= DETACH_ATTEMPTS else "Detaching"
+        waiting.append(Obstacle(reason, f"the guest has not released {step.what} yet; it was asked {attempts} times"))
+        if elapsed % DETACH_REPEAT_S < 1.0 and elapsed >= DETACH_REPEAT_S:
+            steps.append(step)
+    return steps, tuple(waiting), check
+
+
+@dataclasses.dataclass(frozen=True)
+class _Power:
+    steps: tuple[Step, ...] = ()
+    waiting: tuple[Obstacle, ...] = ()
+    drift: tuple[str, ...] = ()
+    check_after_s: float | None = None
+
+
+def _plan_power(
+    desired: MachineDesired, observed: MachineObservation, decision: PowerDecision, *, can_start: bool
+) -> _Power:
+    domain = observed.domain
+    is_active = domain is not None and domain.is_active
+    if decision.goal is PowerGoal.OFF:
+        return plan_stop(desired, observed) if is_active else _Power()
+    if decision.goal is PowerGoal.SAVED:
+        return _Power((SaveDomain(uuid=desired.stored.uid),)) if is_active else _Power()
+    if is_active:
+        return _plan_pause(desired, observed)
+    if decision.goal is PowerGoal.LEAVE or not can_start:
+        return _Power()
+    return _plan_start(desired, observed, decision)
+
+
+def _plan_start(desired: MachineDesired, observed: MachineObservation, decision: PowerDecision) -> _Power:
+    start = StartDomain(uuid=desired.stored.uid, is_automatic=decision.is_automatic)
+    wait = backoff_s(desired.stored.run.restarts) - observed.off_elapsed_s if decision.is_automatic else 0.0
+    if wait <= 0:
+        return _Power((start,))
+    message = f"restarted {desired.stored.run.restarts} times; next start in {wait:.0f} s"
+    return _Power(waiting=(Obstacle("CrashLoopBackOff", message),), check_after_s=wait)
+
+
+def _plan_pause(desired: MachineDesired, observed: MachineObservation) -> _Power:
+    domain = observed.domain
+    if domain is None:
+        return _Power()
+    is_paused = domain.state is DomainState.PAUSED
+    if desired.stored.run.is_paused:
+        return _Power() if is_paused else _Power((SuspendDomain(uuid=desired.stored.uid),))
+    if not is_paused:
+        return _Power()
+    if domain.reason != "user":
+        message = f"libvirt paused the machine: {domain.reason}; `xvirt resume` lets it go on once that is mended"
+        return _Power(waiting=(Obstacle("Paused", message),))
+    drift = ("the machine was paused by hand",)
+    if desired.spec.drift_policy is DriftPolicy.REPORT:
+        return _Power(drift=drift)
+    return _Power((ResumeDomain(uuid=desired.stored.uid),), drift=drift)
+
+
+def plan_stop(desired: MachineDesired, observed: MachineObservation) -> _Power:
+    """Ask the guest, ask again, and power off when its grace period is over."""
+    uuid = desired.stored.uid
+    grace = desired.spec.termination_grace_period_seconds
+    if desired.stored.run.stop_grace_s is not None:
+        grace = desired.stored.run.stop_grace_s
+    elapsed = observed.stop_elapsed_s
+    waiting = (Obstacle("Stopping", f"the guest was asked to shut down; powered off after {grace} s"),)
+    if elapsed is None and grace > 0 and observed.domain is not None and observed.domain.state is DomainState.RUNNING:
+        is_agent = observed.live is not None and observed.live.facts.is_agent_connected
+        mode = ShutdownMode.AGENT if is_agent else ShutdownMode.ACPI
+        return _Power((ShutdownDomain(uuid=uuid, mode=mode),), waiting, check_after_s=min(SHUTDOWN_REPEAT_S, grace))
+    if elapsed is None or elapsed >= grace:
+        return _Power((DestroyDomain(uuid=uuid),))
+    left = min(grace - elapsed, SHUTDOWN_REPEAT_S - elapsed % SHUTDOWN_REPEAT_S)
+    is_due = elapsed >= SHUTDOWN_REPEAT_S and elapsed % SHUTDOWN_REPEAT_S < 1.0
+    steps = (ShutdownDomain(uuid=uuid, mode=ShutdownMode.ACPI),) if is_due else ()
+    return _Power(steps, waiting, check_after_s=max(left, 0.05))
+
+
+def _plan_garbage(
+    desired: MachineDesired, observed: MachineObservation, intent: Intent, has_obstacles: bool
+) -> tuple[Step, ...]:
+    """Volumes of removed declarations with policy Delete, once neither this domain nor another has them."""
+    if has_obstacles:
+        return ()
+    wanted = {backing.path for backing in intent.disks.values()}
+    held = set(observed.host_use.paths) | wanted
+    for definition in (observed.live, observed.config):
+        held |= {disk.path for disk in definition.facts.disks if disk.path} if definition else set()
+    return tuple(
+        DeleteVolume(path=path, format=volume_format)
+        for path, volume_format in desired.stored.run.garbage
+        if path not in held
+    )

@@ -1,0 +1,122 @@
+"""What a plan looks at: facts read from the host, without handles, clocks or calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from lxml import etree
+
+from nodeplugin.hypervisor.port import DomainRecord, NetworkRecord, PoolRecord, VolumeFacts
+from nodeplugin.plan.outcome import Obstacle
+from xvirt.domainxml.facts import DomainFacts
+
+
+@dataclasses.dataclass(frozen=True)
+class Definition:
+    """One domain XML, parsed once."""
+
+    root: etree._Element
+    facts: DomainFacts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResolvedNetwork:
+    """What a NIC plugs into: a libvirt network or a bridge of the host."""
+
+    network: str | None = None
+    bridge: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResolvedVolume:
+    """A volume that exists and is ready to be used."""
+
+    path: str
+    format: str
+    capacity_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class References:
+    """Everything that a machine's or disk's document names, resolved on this host, or why it cannot be yet.
+
+    Keys are the names in the document: networks, images, disks; `pools` maps to directories.
+    """
+
+    networks: Mapping[str, ResolvedNetwork | Obstacle] = dataclasses.field(default_factory=dict)
+    images: Mapping[str, ResolvedVolume | Obstacle] = dataclasses.field(default_factory=dict)
+    disks: Mapping[str, ResolvedVolume | Obstacle] = dataclasses.field(default_factory=dict)
+    pools: Mapping[str, str | Obstacle] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostUse:
+    """What the host's other domains use: MAC -> domain name, volume path -> names of domains (its own excluded)."""
+
+    macs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    paths: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    writable_paths: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """Settings of the node that shape a definition."""
+
+    node_name: str
+    domain_type: str
+    architecture: str
+    seed_directory: str
+    log_directory: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineObservation:
+    """A machine on its host. `config` is the persistent definition, `live` the running one (None while off).
+
+    `volumes` maps the paths that the machine would use to facts (None: not there). `stop_elapsed_s`: since the guest was first
+    asked to stop; `off_elapsed_s`: since the domain was first seen off; `detach_elapsed_s`: alias -> since its release was asked.
+    """
+
+    domain: DomainRecord | None
+    config: Definition | None
+    live: Definition | None
+    references: References
+    volumes: Mapping[str, VolumeFacts | None] = dataclasses.field(default_factory=dict)
+    block_capacities: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    seeds: frozenset[str] = frozenset()
+    host_use: HostUse = HostUse()
+    name_holder: str | None = None
+    config_hash: str = ""
+    stop_elapsed_s: float | None = None
+    off_elapsed_s: float = 0.0
+    detach_elapsed_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeObservation:
+    """A VirtualDisk or VirtualImage on its host. `attached`: (domain uuid, target) of running domains that have it open."""
+
+    volume: VolumeFacts | None
+    references: References
+    users: tuple[str, ...] = ()
+    attached: tuple[tuple[str, str], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkObservation:
+    """A VirtualNetwork on its host."""
+
+    record: NetworkRecord | None
+    live_xml: str = ""
+    name_holder: str | None = None
+    users: tuple[str, ...] = ()
+    has_bridge: bool = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolObservation:
+    """A StoragePool on its host."""
+
+    record: PoolRecord | None
+    users: tuple[str, ...] = ()

@@ -1,0 +1,30 @@
+"""What a plan says besides its steps: what it waits for, what stands in its way, what a restart would bring."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nodeplugin.plan.step import Step
+
+
+@dataclasses.dataclass(frozen=True)
+class Obstacle:
+    """Why an object is not (yet) as declared: stable `reason`, one sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`waiting`: will go on by itself once something else is there. `blocked`: needs somebody to change something.
+    `check_after_s`: look again then, although no event may come."""
+
+    steps: tuple[Step, ...] = ()
+    waiting: tuple[Obstacle, ...] = ()
+    blocked: tuple[Obstacle, ...] = ()
+    restart_required: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    check_after_s: float | None = None
+    is_gone: bool = False
+    """Deletion only: nothing of the object is left on the host."""

@@ -1,0 +1,357 @@
+"""The node, to its callers: who may do what, fencing tokens, storing, previews. Convergence is left to the workers.
+
+Apply's order: valid, allowed, not stale, mutable, within policy; then stored; then answered with the plan that is about to run.
+What is refused changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import threading
+import uuid as uuids
+from collections.abc import Iterator
+
+from nodeplugin.admission import check_changes, check_policy, resolve_profile, resolve_token
+from nodeplugin.clock import Clock
+from nodeplugin.console import follow_log
+from nodeplugin.converge.converger import MACHINE, Converger
+from nodeplugin.converge.host import Host
+from nodeplugin.converge.hub import Hub, Subscription, may_see
+from nodeplugin.converge.operations import check_verb, request_change
+from nodeplugin.describe import describe_machine, describe_node
+from nodeplugin.hypervisor.port import ConsoleStream
+from nodeplugin.plan.outcome import Plan
+from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
+from nodeplugin.store import Store
+from xvirt.model.codec import canonical_json, parse, to_document
+from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, XvirtError
+from xvirt.model.exchange import (
+    ApplyCall,
+    ApplyResult,
+    Caller,
+    DescribedPart,
+    Description,
+    DryRun,
+    Event,
+    EventType,
+    FieldChange,
+    NodeDescription,
+    ObjectRef,
+    ObjectView,
+    OperateCall,
+    Operation,
+    OperationState,
+    Token,
+    Verb,
+)
+from xvirt.model.kinds import BY_NAME
+from xvirt.model.meta import Resource, Scope
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeIdentity:
+    """What the node calls itself, and whom it serves."""
+
+    node_name: str
+    authorities: tuple[str, ...]
+    xvirt_version: str
+    accelerator: str
+    accelerator_reason: str
+
+
+class NodeService:
+    """Implements `nodeplugin.api.NodeApi`."""
+
+    def __init__(self, identity: NodeIdentity, host: Host, store: Store, hub: Hub, converger: Converger) -> None:
+        self._identity = identity
+        self._host = host
+        self._store = store
+        self._hub = hub
+        self._converger = converger
+        self._clock: Clock = host.clock
+        self._lock = threading.Lock()
+        """One Apply, Delete or Operate at a time: each reads, decides and writes."""
+
+    # Apply
+
+    def apply(self, caller: Caller, call: ApplyCall) -> ApplyResult:
+        resource = parse(call.document)
+        if resource.kind == "VirtualHost":
+            raise Refused("a VirtualHost is reported by its node; a node plugin stores none", reason="ReadOnlyKind")
+        authority = self._authority(caller, call.token)
+        _check_namespace(caller, resource.metadata.namespace)
+        profile = resolve_profile(caller, call.profile)
+        with self._lock:
+            old = self._find_existing(resource, authority)
+            secrets, secrets_hash = _pick_secrets(call)
+            new, changes = self._next(resource, old, (authority, profile), call, (secrets, secrets_hash))
+            if call.dry_run is DryRun.NONE:
+                self._store.put(new)
+        stored = self._store.find(new.uid) if call.dry_run is DryRun.NONE else new
+        result = self._answer(stored or new, changes)
+        if call.dry_run is DryRun.NONE:
+            self._hub.object_changed((stored or new).view())
+            self._converger.enqueue_fresh(new.uid)
+            if new.kind != MACHINE:
+                self._converger.enqueue_unready()
+        return result
+
+    def _authority(self, caller: Caller, token: Token) -> str:
+        authority = token.authority or (caller.authorities[0] if len(caller.authorities) == 1 else "")
+        if not authority:
+            raise Forbidden(f"{caller.name} has several authorities; name one of {', '.join(caller.authorities)}")
+        if authority not in caller.authorities:
+            raise Forbidden(f"{caller.name} may not act for authority {authority}; the node's config maps clients")
+        if authority not in self._identity.authorities:
+            raise Forbidden(
+                f"node {self._identity.node_name} does not serve authority {authority};"
+                " add it to `authorities` in its config",
+                reason="AuthorityNotServed",
+            )
+        return authority
+
+    def _find_existing(self, resource: Resource, authority: str) -> StoredObject | None:
+        meta = resource.metadata
+        found = self._store.find_named(resource.kind, meta.namespace, meta.name)
+        if found is None:
+            if meta.uid is not None and (same := self._store.find(meta.uid)) is not None:
+                raise Conflict(f"uid {meta.uid} belongs to {same.key}; an object's name never changes", reason="UidTaken")
+            return None
+        if found.authority != authority:
+            raise Conflict(
+                f"{found.key} is owned by authority {found.authority}, not {authority}; delete it there or rename this one",
+                reason="OwnedByAnother",
+            )
+        if found.deletion is not Deletion.NONE:
+            raise Conflict(f"{found.key} is being deleted; apply again once it is gone", reason="Deleting")
+        if meta.uid is not None and meta.uid != found.uid:
+            raise Conflict(
+                f"{found.key} is stored with uid {found.uid}, this one has {meta.uid}; delete the old one first",
+                reason="UidDiffers",
+            )
+        return found
+
+    def _next(
+        self,
+        resource: Resource,
+        old: StoredObject | None,
+        rights: tuple[str, str],
+        call: ApplyCall,
+        secrets: tuple[Secrets, str],
+    ) -> tuple[StoredObject, tuple[FieldChange, ...]]:
+        authority, profile = rights
+        document = to_document(resource)
+        uid = old.uid if old else resource.metadata.uid or str(uuids.uuid4())
+        document["metadata"] = {
+            key: value for key, value in document["metadata"].items() if key not in ("uid", "generation")
+        }
+        document.pop("status", None)
+        is_same = (
+            old is not None
+            and canonical_json(document) == canonical_json(old.document)
+            and secrets[1] == old.secrets_hash
+            and profile == old.profile
+            and old.has_secrets
+        )
+        tombstone = self._store.tombstone(uid)
+        generation, epoch = resolve_token(call.token, resource.metadata.generation, old, tombstone, is_same=is_same)
+        changes = check_changes(resource.kind, old, document)
+        run = old.run if old else RunRecord()
+        stored = StoredObject(
+            uid=uid,
+            authority=authority,
+            kind=resource.kind,
+            namespace=resource.metadata.namespace,
+            name=resource.metadata.name,
+            document=document,
+            generation=generation,
+            epoch=epoch,
+            profile=profile,
+            secrets=secrets[0],
+            secrets_hash=secrets[1],
+            status=old.status if old else {},
+            run=run,
+        )
+        garbage = check_policy(stored, resource, old, self._host.settings)
+        return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage)), changes
+
+    def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...]) -> ApplyResult:
+        try:
+            plan = self._converger.preview(stored)
+        except XvirtError as error:
+            plan = Plan()
+            waiting: tuple[str, ...] = (error.message,)
+        else:
+            waiting = tuple(item.message for item in (*plan.blocked, *plan.waiting))
+        return ApplyResult(
+            object=stored.view(),
+            plan=tuple(step.planned() for step in plan.steps),
+            changes=changes,
+            waiting_for=waiting,
+        )
+
+    # Delete
+
+    def delete(self, caller: Caller, ref: ObjectRef, token: Token, *, force: bool) -> ObjectView:
+        with self._lock:
+            stored = self._own(caller, ref)
+            resolve_token(token, None, stored, None, is_same=True)
+            deletion = Deletion.FORCED if force else stored.deletion
+            if deletion is Deletion.NONE:
+                deletion = Deletion.GRACEFUL
+            marked = dataclasses.replace(stored, deletion=deletion, epoch=max(stored.epoch, token.epoch))
+            self._store.put(marked)
+        self._converger.tell(marked, EventType.NORMAL, "Deleting", "deletion was asked for")
+        self._hub.object_changed(marked.view())
+        self._converger.enqueue_fresh(marked.uid)
+        return marked.view()
+
+    # reading
+
+    def get(self, caller: Caller, ref: ObjectRef) -> ObjectView:
+        return self._visible(caller, ref).view()
+
+    def list_objects(self, caller: Caller, kind: str, namespace: str) -> list[ObjectView]:
+        _check_kind(kind)
+        return [
+            stored.view() for stored in self._store.list_objects(kind, namespace) if may_see(caller, stored.ref)
+        ]
+
+    def watch(self, caller: Caller, kind: str, namespace: str) -> Subscription:
+        _check_kind(kind)
+
+        def wants(ref: ObjectRef) -> bool:
+            is_asked = kind in ("", ref.kind) and namespace in ("", ref.namespace)
+            return is_asked and may_see(caller, ref)
+
+        return self._hub.subscribe(wants, lambda: [item.view() for item in self._store.list_objects(kind, namespace)])
+
+    def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]:
+        uid = self._visible(caller, ref).uid if ref is not None else ""
+        return [event for event in self._store.list_events(uid) if may_see(caller, event.ref)]
+
+    def describe(self, caller: Caller, ref: ObjectRef) -> Description:
+        stored = self._visible(caller, ref)
+        parts: tuple[DescribedPart, ...] = ()
+        if stored.kind == MACHINE:
+            parts = describe_machine(self._host, stored, self._converger.guests.facts(stored.uid))
+        return Description(
+            object=stored.view(),
+            events=tuple(self._store.list_events(stored.uid)),
+            operations=tuple(self._store.list_operations(stored.uid)),
+            parts=parts,
+        )
+
+    def node_info(self, caller: Caller) -> NodeDescription:
+        identity = self._identity
+        owned = {uid for uid in self._store.list_uids()}
+        return describe_node(identity, self._host, owned, self._hub.boot_id)
+
+    # acts
+
+    def operate(self, caller: Caller, call: OperateCall) -> Operation:
+        if not call.operation_id or len(call.operation_id) > 128:
+            raise InvalidSpec([Problem("operation_id", "must be 1 to 128 characters", "use a UUID")])
+        with self._lock:
+            stored = self._own(caller, call.ref)
+            known = self._store.find_operation(call.operation_id)
+            if known is not None:
+                return _same_operation(known, stored, call)
+            resolve_token(call.token, None, stored, None, is_same=True)
+            operation = self._begin(stored, call)
+        self._hub.operation_changed(operation)
+        self._converger.enqueue_fresh(stored.uid)
+        return operation
+
+    def _begin(self, stored: StoredObject, call: OperateCall) -> Operation:
+        if stored.kind != MACHINE:
+            raise Refused(f"{stored.key} cannot be {call.verb.value}ed; only a VirtualMachine can", reason="NotAMachine")
+        if stored.deletion is not Deletion.NONE:
+            raise Conflict(f"{stored.key} is being deleted", reason="Deleting")
+        domain = self._host.hypervisor.find_domain(stored.uid)
+        check_verb(call.verb, stored, domain, parse(stored.document).spec.run_strategy)
+        for other in self._store.list_operations(stored.uid):
+            if not other.state.is_final and call.verb is not Verb.RESET:
+                message = f"superseded by {call.verb.value}"
+                ended = dataclasses.replace(
+                    other, state=OperationState.FAILED, reason="Superseded", message=message, finished=self._now()
+                )
+                self._store.put_operation(ended)
+                self._hub.operation_changed(ended)
+        operation = Operation(
+            id=call.operation_id, ref=stored.ref, verb=call.verb, state=OperationState.PENDING, started=self._now()
+        )
+        self._store.put_operation(operation)
+        self._store.update_run(stored.uid, request_change(call, domain))
+        self._converger.tell(stored, EventType.NORMAL, call.verb.value.capitalize(), f"{call.verb.value} by {caller_name(call)}")
+        return operation
+
+    def console(self, caller: Caller, ref: ObjectRef, *, force: bool) -> ConsoleStream:
+        stored = self._own(caller, ref)
+        domain = self._host.hypervisor.find_domain(stored.uid)
+        if domain is None or not domain.is_active:
+            raise Refused(f"{stored.key} is not running; start it first", reason="NotRunning")
+        return self._host.hypervisor.console_stream(stored.uid, force=force)
+
+    def console_log(self, caller: Caller, ref: ObjectRef, *, follow: bool, tail_bytes: int) -> Iterator[bytes]:
+        stored = self._own(caller, ref)
+        path = f"{self._host.settings.log_directory}/{stored.uid}.log"
+        return follow_log(path, follow=follow, tail_bytes=tail_bytes)
+
+    # rights
+
+    def _visible(self, caller: Caller, ref: ObjectRef) -> StoredObject:
+        if ref.uid:
+            found = self._store.find(ref.uid)
+        else:
+            _check_kind(ref.kind)
+            scope = BY_NAME[ref.kind].scope if ref.kind in BY_NAME else Scope.NAMESPACED
+            found = self._store.find_named(ref.kind, "" if scope is Scope.CLUSTER else ref.namespace, ref.name)
+        if found is None or not may_see(caller, found.ref):
+            raise NotFound(f"{ref} is not on node {self._identity.node_name}")
+        return found
+
+    def _own(self, caller: Caller, ref: ObjectRef) -> StoredObject:
+        stored = self._visible(caller, ref)
+        _check_namespace(caller, stored.namespace)
+        return stored
+
+    def _now(self) -> str:
+        return self._clock.timestamp()
+
+
+def caller_name(call: OperateCall) -> str:
+    """Who asked, as far as the operation tells."""
+    return f"operation {call.operation_id}"
+
+
+def _check_kind(kind: str) -> None:
+    if kind and kind not in BY_NAME:
+        raise InvalidSpec([Problem("kind", f"{kind!r} is not known", f"use one of {', '.join(sorted(BY_NAME))}")])
+
+
+def _check_namespace(caller: Caller, namespace: str) -> None:
+    if namespace and "*" not in caller.namespaces and namespace not in caller.namespaces:
+        raise Forbidden(f"{caller.name} may not use namespace {namespace}; the node's config grants namespaces")
+
+
+def _same_operation(known: Operation, stored: StoredObject, call: OperateCall) -> Operation:
+    if known.ref.uid != stored.uid or known.verb is not call.verb:
+        raise Conflict(f"operation id {call.operation_id} was used for another act; choose a new one", reason="IdTaken")
+    return known
+
+
+def _pick_secrets(call: ApplyCall) -> tuple[Secrets, str]:
+    secrets = {item.name: dict(item.data) for item in call.secrets}
+    if not secrets:
+        return {}, ""
+    digest = hashlib.sha256()
+    for name in sorted(secrets):
+        for key in sorted(secrets[name]):
+            for part in (name.encode(), key.encode(), secrets[name][key]):
+                digest.update(len(part).to_bytes(8, "big") + part)
+    return secrets, digest.hexdigest()

@@ -1,0 +1,179 @@
+"""Definition and power of a domain."""
+
+from __future__ import annotations
+
+from nodeplugin.converge.host import Host
+from nodeplugin.converge.observe import definition_hash
+from nodeplugin.hypervisor.port import Scope, XmlView
+from nodeplugin.plan.step import (
+    AttachDevice,
+    DefineDomain,
+    DestroyDomain,
+    DetachDevice,
+    ReleaseDomain,
+    ResizeDisk,
+    ResumeDomain,
+    SaveDomain,
+    SetBalloon,
+    SetVcpus,
+    ShutdownDomain,
+    StartDomain,
+    SuspendDomain,
+    UndefineDomain,
+    UpdateDevice,
+)
+from xvirt.domainxml.compare import lost
+from xvirt.domainxml.tree import parse_xml, to_text
+from xvirt.model.errors import NotFound, Refused, RetryLater, XvirtError
+from xvirt.model.identity import MARK_NAMESPACE
+
+
+def define(step: DefineDomain, host: Host) -> str:
+    """Define, read back, compare; what libvirt dropped puts the previous definition back. Returns the definition's hash."""
+    before = _inactive_xml(step.uuid, host)
+    host.hypervisor.define_domain(step.xml)
+    host.index.drop(step.uuid)
+    dumped = parse_xml(host.hypervisor.domain_xml(step.uuid, XmlView.INACTIVE))
+    missing = lost(parse_xml(step.xml), dumped)
+    if not missing:
+        return definition_hash(dumped)
+    if before is None:
+        host.hypervisor.undefine_domain(step.uuid)
+    else:
+        host.hypervisor.define_domain(before)
+    host.index.drop(step.uuid)
+    raise Refused(
+        f"libvirt dropped {', '.join(missing[:5])} from the definition of {step.domain_name}; this libvirt does not know it,"
+        " or spec.domain names it wrongly. The previous definition stands",
+        reason="LostInDefinition",
+    )
+
+
+def _inactive_xml(uuid: str, host: Host) -> str | None:
+    if host.hypervisor.find_domain(uuid) is None:
+        return None
+    return host.hypervisor.domain_xml(uuid, XmlView.INACTIVE)
+
+
+def start(step: StartDomain, host: Host) -> str:
+    """Start, unless it runs."""
+    record = host.hypervisor.find_domain(step.uuid)
+    if record is None or not record.is_active:
+        host.hypervisor.start_domain(step.uuid)
+    host.index.drop(step.uuid)
+    return ""
+
+
+def shutdown(step: ShutdownDomain, host: Host) -> str:
+    """Ask; a guest that cannot be asked this way is asked by the power button."""
+    try:
+        host.hypervisor.shutdown_domain(step.uuid, step.mode)
+    except XvirtError as error:
+        record = host.hypervisor.find_domain(step.uuid)
+        if record is None or not record.is_active:
+            return ""
+        if not isinstance(error, RetryLater | Refused):
+            raise
+    return ""
+
+
+def destroy(step: DestroyDomain, host: Host) -> str:
+    """Power off, unless it is off."""
+    record = host.hypervisor.find_domain(step.uuid)
+    if record is not None and record.is_active:
+        host.hypervisor.destroy_domain(step.uuid)
+    host.index.drop(step.uuid)
+    return ""
+
+
+def suspend(step: SuspendDomain, host: Host) -> str:
+    host.hypervisor.suspend_domain(step.uuid)
+    return ""
+
+
+def resume(step: ResumeDomain, host: Host) -> str:
+    host.hypervisor.resume_domain(step.uuid)
+    return ""
+
+
+def save(step: SaveDomain, host: Host) -> str:
+    record = host.hypervisor.find_domain(step.uuid)
+    if record is not None and record.is_active:
+        host.hypervisor.save_domain(step.uuid)
+    return ""
+
+
+def undefine(step: UndefineDomain, host: Host) -> str:
+    try:
+        host.hypervisor.undefine_domain(step.uuid)
+    except NotFound:
+        pass
+    host.index.drop(step.uuid)
+    return ""
+
+
+def release(step: ReleaseDomain, host: Host) -> str:
+    host.hypervisor.remove_metadata(step.uuid, MARK_NAMESPACE)
+    host.index.drop(step.uuid)
+    return ""
+
+
+def set_vcpus(step: SetVcpus, host: Host) -> str:
+    host.hypervisor.set_vcpus(step.uuid, step.count, Scope.LIVE)
+    return ""
+
+
+def set_balloon(step: SetBalloon, host: Host) -> str:
+    host.hypervisor.set_memory(step.uuid, step.size_bytes, Scope.LIVE)
+    return ""
+
+
+def update_device(step: UpdateDevice, host: Host) -> str:
+    host.hypervisor.update_device(step.uuid, step.xml, Scope.LIVE)
+    host.index.drop(step.uuid)
+    return ""
+
+
+def attach(step: AttachDevice, host: Host) -> str:
+    """Plug in as the definition has it, address included, so that the device stays where it is over a restart; where the running
+    machine has given that address to another, libvirt chooses one."""
+    if _find_device(step.uuid, step.alias, XmlView.CURRENT, host) is not None:
+        return ""
+    defined = _find_device(step.uuid, step.alias, XmlView.INACTIVE, host)
+    candidates = [step.xml] if defined is None else [defined, step.xml]
+    for number, xml in enumerate(candidates, 1):
+        try:
+            host.hypervisor.attach_device(step.uuid, xml, Scope.LIVE)
+            break
+        except RetryLater:
+            raise
+        except XvirtError:
+            if number == len(candidates):
+                raise
+    host.index.drop(step.uuid)
+    return ""
+
+
+def _find_device(uuid: str, alias: str, view: XmlView, host: Host) -> str | None:
+    root = parse_xml(host.hypervisor.domain_xml(uuid, view))
+    for element in root.iterfind("devices/*"):
+        found = element.find("alias")
+        if found is not None and found.get("name") == alias:
+            return to_text(element)
+    return None
+
+
+def detach(step: DetachDevice, host: Host) -> str:
+    """Ask the guest. That the device is gone is seen by the next observation alone."""
+    try:
+        host.hypervisor.detach_device(step.uuid, step.xml, Scope.LIVE)
+    except (NotFound, Refused):
+        if _find_device(step.uuid, step.alias, XmlView.CURRENT, host) is not None:
+            raise
+    host.index.drop(step.uuid)
+    return ""
+
+
+def resize_disk(step: ResizeDisk, host: Host) -> str:
+    host.hypervisor.resize_block(step.uuid, step.target, step.capacity_bytes)
+    return ""

@@ -1,0 +1,57 @@
+"""The table from step to what does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nodeplugin.converge.host import Host
+from nodeplugin.plan import step as steps
+from nodeplugin.steps import domain, network, volume
+
+Progress = Callable[[int], None]
+
+_PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
+    steps.GrowVolume: volume.grow,
+    steps.DeleteVolume: volume.delete,
+    steps.WriteSeed: volume.seed,
+    steps.RemoveSeeds: volume.remove_seeds,
+    steps.DefineDomain: domain.define,
+    steps.StartDomain: domain.start,
+    steps.ShutdownDomain: domain.shutdown,
+    steps.DestroyDomain: domain.destroy,
+    steps.SuspendDomain: domain.suspend,
+    steps.ResumeDomain: domain.resume,
+    steps.SaveDomain: domain.save,
+    steps.UndefineDomain: domain.undefine,
+    steps.ReleaseDomain: domain.release,
+    steps.SetVcpus: domain.set_vcpus,
+    steps.SetBalloon: domain.set_balloon,
+    steps.UpdateDevice: domain.update_device,
+    steps.AttachDevice: domain.attach,
+    steps.DetachDevice: domain.detach,
+    steps.ResizeDisk: domain.resize_disk,
+    steps.DefineNetwork: network.define_network,
+    steps.StartNetwork: network.start_network,
+    steps.StopNetwork: network.stop_network,
+    steps.UndefineNetwork: network.undefine_network,
+    steps.UpdateNetwork: network.update_network,
+    steps.DefinePool: network.define_pool,
+    steps.StartPool: network.start_pool,
+    steps.StopPool: network.stop_pool,
+    steps.UndefinePool: network.undefine_pool,
+    steps.AutostartPool: network.autostart_pool,
+}
+_LONG: dict[type[steps.Step], Callable[[Any, Host, Progress], str]] = {
+    steps.CreateVolume: volume.create,
+    steps.ImportImage: volume.import_image,
+}
+STEP_TYPES = frozenset(_PLAIN) | frozenset(_LONG)
+
+
+def run_step(step: steps.Step, host: Host, progress: Progress) -> str:
+    """Do one step. Returns what it found out (a definition's hash, an image's checksum) or nothing."""
+    long = _LONG.get(type(step))
+    if long is not None:
+        return long(step, host, progress)
+    return _PLAIN[type(step)](step, host)

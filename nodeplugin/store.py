@@ -1,0 +1,359 @@
+"""The node's durable memory: SQLite in WAL mode with full sync, so what was acknowledged survives a power cut.
+
+One connection behind one lock: writes are rare and short (a commit costs one fsync). Secrets lie in this file alone, which is
+readable by root only and never leaves the node. A file that SQLite finds damaged is refused with what to do; it is never replaced
+silently, because an empty store would forget what users declared.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
+from xvirt.model.errors import Exhausted, NotFound, Unavailable
+from xvirt.model.exchange import Event, EventType, ObjectRef, Operation, OperationState, Verb
+
+SCHEMA_VERSION = 1
+EVENTS_PER_OBJECT_MAX = 100
+OPERATIONS_PER_OBJECT_MAX = 50
+TOMBSTONES_MAX = 10_000
+
+_SCHEMA = """
+CREATE TABLE objects (
+  uid TEXT PRIMARY KEY, authority TEXT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
+  document TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, profile TEXT NOT NULL,
+  secrets TEXT NOT NULL, has_secrets INTEGER NOT NULL, secrets_hash TEXT NOT NULL, deletion TEXT NOT NULL,
+  status TEXT NOT NULL, run TEXT NOT NULL, UNIQUE (kind, namespace, name)
+) STRICT;
+CREATE TABLE tombstones (
+  uid TEXT PRIMARY KEY, authority TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  sequence INTEGER NOT NULL
+) STRICT;
+CREATE TABLE operations (
+  id TEXT PRIMARY KEY, uid TEXT NOT NULL, sequence INTEGER NOT NULL, body TEXT NOT NULL
+) STRICT;
+CREATE INDEX operations_by_uid ON operations (uid, sequence);
+CREATE TABLE events (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, ref TEXT NOT NULL, type TEXT NOT NULL,
+  reason TEXT NOT NULL, message TEXT NOT NULL, count INTEGER NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_uid ON events (uid, reason, message);
+CREATE TABLE journal (
+  uid TEXT PRIMARY KEY, step TEXT NOT NULL, detail TEXT NOT NULL, started TEXT NOT NULL
+) STRICT;
+"""
+
+_COLUMNS = (
+    "uid, authority, kind, namespace, name, document, generation, epoch, profile, secrets, has_secrets, secrets_hash,"
+    " deletion, status, run"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tombstone:
+    """Token of an object that was deleted here: a late Apply of it must not bring it back."""
+
+    authority: str
+    epoch: int
+    generation: int
+
+
+class Store:
+    """Objects, operations, events and the journal of one node.
+
+    Raises Unavailable where the file is damaged or of a newer release, Exhausted where the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
+        connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=10)
+        try:
+            self._prepare(connection)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise Unavailable(
+                f"the store {self._path} cannot be read: {error}; restore it from a backup, or move it away:"
+                " the machines' documents are then read back from their domains, other objects must be applied again",
+                reason="StoreDamaged",
+            ) from error
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        (check,) = connection.execute("PRAGMA quick_check").fetchone()
+        if check != "ok":
+            raise sqlite3.DatabaseError(check)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(
+                f"written by a newer release (schema {version}, this one knows {SCHEMA_VERSION})"
+            )
+        if version == 0:
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise _translate(error, self._path) from error
+                raise
+
+    def _query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    # objects
+
+    def find(self, uid: str) -> StoredObject | None:
+        """The object with this uid."""
+        rows = self._query(f"SELECT {_COLUMNS} FROM objects WHERE uid=?", (uid,))
+        return _object(rows[0]) if rows else None
+
+    def find_named(self, kind: str, namespace: str, name: str) -> StoredObject | None:
+        """The object with this name, of whatever authority."""
+        sql = f"SELECT {_COLUMNS} FROM objects WHERE kind=? AND namespace=? AND name=?"
+        rows = self._query(sql, (kind, namespace, name))
+        return _object(rows[0]) if rows else None
+
+    def list_objects(self, kind: str = "", namespace: str = "") -> list[StoredObject]:
+        """Objects of a kind and namespace (empty: all), by kind, namespace and name."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM objects WHERE (?='' OR kind=?) AND (?='' OR namespace=?)"
+            " ORDER BY kind, namespace, name"
+        )
+        return [_object(row) for row in self._query(sql, (kind, kind, namespace, namespace))]
+
+    def list_uids(self) -> list[str]:
+        """All uids."""
+        return [uid for (uid,) in self._query("SELECT uid FROM objects ORDER BY uid")]
+
+    def put(self, item: StoredObject) -> None:
+        """Insert or replace everything but status, which only the object's worker writes."""
+        with self._transaction() as connection:
+            connection.execute(
+                f"INSERT INTO objects ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET"
+                " document=excluded.document, generation=excluded.generation, epoch=excluded.epoch,"
+                " profile=excluded.profile, secrets=excluded.secrets, has_secrets=excluded.has_secrets,"
+                " secrets_hash=excluded.secrets_hash, deletion=excluded.deletion, run=excluded.run",
+                _row(item),
+            )
+
+    def set_status(self, uid: str, status: Mapping[str, Any]) -> None:
+        """Replace an object's status; nothing where the object is gone."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE objects SET status=? WHERE uid=?", (_dump(status), uid))
+
+    def update_run(self, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
+        """Read, change and write a run record in one transaction. Raises NotFound."""
+        with self._transaction() as connection:
+            row = connection.execute("SELECT run FROM objects WHERE uid=?", (uid,)).fetchone()
+            if row is None:
+                raise NotFound(f"no object with uid {uid}")
+            old = RunRecord.from_json(json.loads(row[0]))
+            new = change(old)
+            if new != old:
+                connection.execute("UPDATE objects SET run=? WHERE uid=?", (_dump(new.to_json()), uid))
+            return new
+
+    def remove(self, uid: str) -> None:
+        """Forget an object, leaving a tombstone; its operations and events go with it."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO tombstones SELECT uid, authority, generation, epoch,"
+                " (SELECT coalesce(max(sequence), 0) + 1 FROM tombstones) FROM objects WHERE uid=?",
+                (uid,),
+            )
+            connection.execute(
+                "DELETE FROM tombstones WHERE sequence <= (SELECT max(sequence) FROM tombstones) - ?", (TOMBSTONES_MAX,)
+            )
+            for table in ("objects", "operations", "events", "journal"):
+                connection.execute(f"DELETE FROM {table} WHERE uid=?", (uid,))
+
+    def tombstone(self, uid: str) -> Tombstone | None:
+        """The token that a deleted object had."""
+        rows = self._query("SELECT authority, epoch, generation FROM tombstones WHERE uid=?", (uid,))
+        return Tombstone(*rows[0]) if rows else None
+
+    # operations
+
+    def put_operation(self, operation: Operation) -> None:
+        """Insert or replace an operation; the oldest of an object are dropped beyond the limit."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO operations VALUES (?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM operations), ?)"
+                " ON CONFLICT (id) DO UPDATE SET body=excluded.body",
+                (operation.id, operation.ref.uid, _dump(_operation_body(operation))),
+            )
+            connection.execute(
+                "DELETE FROM operations WHERE uid=? AND sequence NOT IN"
+                " (SELECT sequence FROM operations WHERE uid=? ORDER BY sequence DESC LIMIT ?)",
+                (operation.ref.uid, operation.ref.uid, OPERATIONS_PER_OBJECT_MAX),
+            )
+
+    def find_operation(self, operation_id: str) -> Operation | None:
+        """The operation with this id."""
+        rows = self._query("SELECT body FROM operations WHERE id=?", (operation_id,))
+        return _operation(json.loads(rows[0][0])) if rows else None
+
+    def list_operations(self, uid: str) -> list[Operation]:
+        """An object's operations, oldest first."""
+        rows = self._query("SELECT body FROM operations WHERE uid=? ORDER BY sequence", (uid,))
+        return [_operation(json.loads(body)) for (body,) in rows]
+
+    # events
+
+    def add_event(self, event: Event) -> Event:
+        """Store an event; an equal one of the same object is counted up instead. Returns it as stored."""
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT sequence, count, first_seen FROM events WHERE uid=? AND reason=? AND message=?",
+                (event.ref.uid, event.reason, event.message),
+            ).fetchone()
+            count, first_seen = (row[1] + 1, row[2]) if row else (1, event.last_seen)
+            if row:
+                connection.execute("DELETE FROM events WHERE sequence=?", (row[0],))
+            stored = dataclasses.replace(event, count=count, first_seen=first_seen)
+            ref = _dump(dataclasses.asdict(event.ref))
+            connection.execute(
+                "INSERT INTO events (uid, ref, type, reason, message, count, first_seen, last_seen)"
+                " VALUES (?,?,?,?,?,?,?,?)",
+                (event.ref.uid, ref, event.type.value, event.reason, event.message, count, first_seen, event.last_seen),
+            )
+            connection.execute(
+                "DELETE FROM events WHERE uid=? AND sequence NOT IN"
+                " (SELECT sequence FROM events WHERE uid=? ORDER BY sequence DESC LIMIT ?)",
+                (event.ref.uid, event.ref.uid, EVENTS_PER_OBJECT_MAX),
+            )
+            return stored
+
+    def list_events(self, uid: str = "") -> list[Event]:
+        """Events of an object (empty: of all), oldest first."""
+        rows = self._query(
+            "SELECT ref, type, reason, message, count, first_seen, last_seen FROM events WHERE (?='' OR uid=?)"
+            " ORDER BY sequence",
+            (uid, uid),
+        )
+        return [_event(row) for row in rows]
+
+    # journal
+
+    def begin_step(self, uid: str, step: str, detail: str, started: str) -> None:
+        """Say which step is about to run: after a crash the log tells where it was."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (?,?,?,?)", (uid, step, detail, started))
+
+    def end_steps(self, uid: str) -> None:
+        """Say that no step of an object is running."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM journal WHERE uid=?", (uid,))
+
+    def interrupted_steps(self) -> dict[str, str]:
+        """Steps that were running when the last process ended: uid -> step."""
+        return dict(self._query("SELECT uid, step FROM journal"))
+
+
+def _translate(error: sqlite3.OperationalError, path: Path) -> Exception:
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        return Exhausted(f"no space left for the store {path}; free some, nothing was changed", reason="StoreFull")
+    return Unavailable(f"the store {path} cannot be written: {error}", reason="StoreUnavailable")
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _row(item: StoredObject) -> tuple[Any, ...]:
+    secrets = {
+        name: {key: base64.b64encode(content).decode() for key, content in data.items()}
+        for name, data in item.secrets.items()
+    }
+    return (
+        item.uid,
+        item.authority,
+        item.kind,
+        item.namespace,
+        item.name,
+        _dump(item.document),
+        item.generation,
+        item.epoch,
+        item.profile,
+        _dump(secrets),
+        int(item.has_secrets),
+        item.secrets_hash,
+        item.deletion.value,
+        _dump(item.status),
+        _dump(item.run.to_json()),
+    )
+
+
+def _object(row: tuple[Any, ...]) -> StoredObject:
+    names = [name.strip() for name in _COLUMNS.split(",")]
+    values = dict(zip(names, row, strict=True))
+    secrets: Secrets = {
+        name: {key: base64.b64decode(content) for key, content in data.items()}
+        for name, data in json.loads(values["secrets"]).items()
+    }
+    values.update(
+        document=json.loads(values["document"]),
+        secrets=secrets,
+        has_secrets=bool(values["has_secrets"]),
+        deletion=Deletion(values["deletion"]),
+        status=json.loads(values["status"]),
+        run=RunRecord.from_json(json.loads(values["run"])),
+    )
+    return StoredObject(**values)
+
+
+def _operation_body(operation: Operation) -> dict[str, Any]:
+    return {**dataclasses.asdict(operation), "verb": operation.verb.value, "state": operation.state.value}
+
+
+def _operation(body: dict[str, Any]) -> Operation:
+    body["ref"] = ObjectRef(**body["ref"])
+    body["verb"] = Verb(body["verb"])
+    body["state"] = OperationState(body["state"])
+    return Operation(**body)
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    ref, kind, reason, message, count, first_seen, last_seen = row
+    return Event(
+        ref=ObjectRef(**json.loads(ref)),
+        type=EventType(kind),
+        reason=reason,
+        message=message,
+        count=count,
+        first_seen=first_seen,
+        last_seen=last_seen,
+    )
