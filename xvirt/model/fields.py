@@ -126,9 +126,13 @@ def camel_case(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
+def attributes(cls: Any) -> tuple[Attribute, ...]:
+    """The declared fields of a spec dataclass, in order; none for anything else."""
+    return _attributes(cls) if is_spec_class(cls) else ()
+
+
 @functools.cache
-def attributes(cls: type) -> tuple[Attribute, ...]:
-    """The declared fields of a spec dataclass, in order."""
+def _attributes(cls: Any) -> tuple[Attribute, ...]:
     hints = typing.get_type_hints(cls)
     return tuple(
         _attribute(item, hints[item.name]) for item in dataclasses.fields(cls) if _METADATA_KEY in item.metadata

@@ -1,0 +1,70 @@
+"""What differs between two specs, field by field, with what each change costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xvirt.model.codec import encode
+from xvirt.model.fields import Attribute, Mutability, attributes, element_type, is_spec_class
+from xvirt.model.kinds import BY_NAME
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldDifference:
+    """One field; `old` and `new` are JSON values, None where absent. A list entry is named by its key: `spec.disks[root]`."""
+
+    path: str
+    old: Any
+    new: Any
+    mutability: Mutability
+
+
+def field_changes(
+    kind: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> tuple[FieldDifference, ...]:
+    """Differences between two valid specs; an absent field equals its default.
+
+    A list entry that came or went is one difference, of its list's mutability; a field within an entry has its own.
+    """
+    return tuple(_compare(BY_NAME[kind].spec, old or {}, new or {}, "spec"))
+
+
+def _compare(cls: type, old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[FieldDifference]:
+    for item in attributes(cls):
+        where = f"{path}.{item.json_name}"
+        yield from _compare_field(item, _value(item, old), _value(item, new), where)
+
+
+def _value(item: Attribute, mapping: Mapping[str, Any]) -> Any:
+    found = mapping.get(item.json_name)
+    if found is not None or item.is_required:
+        return found
+    return encode(item.default)
+
+
+def _compare_field(item: Attribute, old: Any, new: Any, where: str) -> Iterator[FieldDifference]:
+    if old == new:
+        return
+    inner = element_type(item.annotation)
+    key = item.spec.list_key
+    if is_spec_class(inner) and key is not None:
+        yield from _compare_lists(
+            item, {entry[key]: entry for entry in old or ()}, {e[key]: e for e in new or ()}, where
+        )
+    elif is_spec_class(item.annotation) and isinstance(old, Mapping) and isinstance(new, Mapping):
+        yield from _compare(item.annotation, old, new, where)
+    else:
+        yield FieldDifference(where, old, new, item.spec.mutability)
+
+
+def _compare_lists(
+    item: Attribute, old: Mapping[str, Any], new: Mapping[str, Any], where: str
+) -> Iterator[FieldDifference]:
+    for name in dict.fromkeys([*old, *new]):
+        path = f"{where}[{name}]"
+        if name in old and name in new:
+            yield from _compare(element_type(item.annotation), old[name], new[name], path)  # type: ignore[arg-type]
+        else:
+            yield FieldDifference(path, old.get(name), new.get(name), item.spec.mutability)
