@@ -28,7 +28,9 @@ def resolve_profile(caller: Caller, wanted: str) -> str:
         return caller.profiles[-1] if caller.profiles else "restricted"
     if wanted not in caller.profiles:
         granted = ", ".join(caller.profiles)
-        raise Forbidden(f"{caller.name} may not use policy profile {wanted}; granted: {granted}", reason="ProfileDenied")
+        raise Forbidden(
+            f"{caller.name} may not use policy profile {wanted}; granted: {granted}", reason="ProfileDenied"
+        )
     return wanted
 
 
@@ -95,6 +97,7 @@ def check_policy(
     if resource.spec.domain is not None:
         apply_overlay(root, resource.spec.domain)
     paths = [backing.path for backing in provisional.disks.values()]
+    paths += [name for backing in provisional.networks.values() for name in (backing.network, backing.bridge) if name]
     paths += [path for path in (provisional.seed_path, provisional.console_log_path) if path]
     enforce(root, stored.profile, frozenset(paths))
     return stored.run.garbage

@@ -119,7 +119,9 @@ class NodeService:
         found = self._store.find_named(resource.kind, meta.namespace, meta.name)
         if found is None:
             if meta.uid is not None and (same := self._store.find(meta.uid)) is not None:
-                raise Conflict(f"uid {meta.uid} belongs to {same.key}; an object's name never changes", reason="UidTaken")
+                raise Conflict(
+                    f"uid {meta.uid} belongs to {same.key}; an object's name never changes", reason="UidTaken"
+                )
             return None
         if found.authority != authority:
             raise Conflict(
@@ -217,9 +219,7 @@ class NodeService:
 
     def list_objects(self, caller: Caller, kind: str, namespace: str) -> list[ObjectView]:
         _check_kind(kind)
-        return [
-            stored.view() for stored in self._store.list_objects(kind, namespace) if may_see(caller, stored.ref)
-        ]
+        return [stored.view() for stored in self._store.list_objects(kind, namespace) if may_see(caller, stored.ref)]
 
     def watch(self, caller: Caller, kind: str, namespace: str) -> Subscription:
         _check_kind(kind)
@@ -248,7 +248,7 @@ class NodeService:
 
     def node_info(self, caller: Caller) -> NodeDescription:
         identity = self._identity
-        owned = {uid for uid in self._store.list_uids()}
+        owned = set(self._store.list_uids())
         return describe_node(identity, self._host, owned, self._hub.boot_id)
 
     # acts
@@ -269,7 +269,9 @@ class NodeService:
 
     def _begin(self, stored: StoredObject, call: OperateCall) -> Operation:
         if stored.kind != MACHINE:
-            raise Refused(f"{stored.key} cannot be {call.verb.value}ed; only a VirtualMachine can", reason="NotAMachine")
+            raise Refused(
+                f"{stored.key} cannot be {call.verb.value}ed; only a VirtualMachine can", reason="NotAMachine"
+            )
         if stored.deletion is not Deletion.NONE:
             raise Conflict(f"{stored.key} is being deleted", reason="Deleting")
         domain = self._host.hypervisor.find_domain(stored.uid)
@@ -287,7 +289,9 @@ class NodeService:
         )
         self._store.put_operation(operation)
         self._store.update_run(stored.uid, request_change(call, domain))
-        self._converger.tell(stored, EventType.NORMAL, call.verb.value.capitalize(), f"{call.verb.value} by {caller_name(call)}")
+        self._converger.tell(
+            stored, EventType.NORMAL, call.verb.value.capitalize(), f"{call.verb.value} by {caller_name(call)}"
+        )
         return operation
 
     def console(self, caller: Caller, ref: ObjectRef, *, force: bool) -> ConsoleStream:

@@ -147,7 +147,7 @@ class Converger:
         was_ready = is_ready(stored)
         try:
             visit = self.machines.visit(stored) if stored.kind == MACHINE else self.resources.visit(stored)
-        except Exception as error:  # noqa: BLE001 - a bug in one object's visit must not end its worker
+        except Exception as error:
             logger.exception("%s: bug while converging", stored.key)
             self._recorder.fail(stored, InternalError(f"{type(error).__name__}: {error}; this is a bug in xVirt"))
             visit = Visit(has_failed=True)

@@ -113,9 +113,7 @@ class HostIndex:
 
     def attachments(self, path: str) -> tuple[tuple[str, str], ...]:
         """(uuid, target) of the running domains that have a volume as a disk."""
-        return tuple(
-            (uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached
-        )
+        return tuple((uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached)
 
     def _all(self) -> dict[str, _Use]:
         records = {record.uuid: record for record in self._hypervisor.list_domains()}
@@ -138,13 +136,13 @@ class HostIndex:
         if is_active:
             definitions.append(read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.INACTIVE))))
         disks = [disk for facts in definitions for disk in facts.disks if disk.path]
-        direct = {disk.path: disk.format for disk in disks}
+        direct = {disk.path or "": disk.format for disk in disks}
         chains = {path for top, volume_format in direct.items() for path in self._chain(top, volume_format)}
         return _Use(
             name=name,
             macs=frozenset(nic.mac.lower() for facts in definitions for nic in facts.nics),
             paths=frozenset(direct) | chains,
-            writable_paths=frozenset(disk.path for disk in disks if not disk.is_read_only),
+            writable_paths=frozenset(disk.path or "" for disk in disks if not disk.is_read_only),
             networks=frozenset(nic.network for nic in live.nics if nic.network) if live else frozenset(),
             attached=_attached(live),
             is_foreign=definitions[0].mark is None,

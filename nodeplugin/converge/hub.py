@@ -80,9 +80,7 @@ class Hub:
         self._sequence = itertools.count(1)
         self._readers: set[Subscription] = set()
 
-    def subscribe(
-        self, wants: Callable[[ObjectRef], bool], snapshot: Callable[[], list[ObjectView]]
-    ) -> Subscription:
+    def subscribe(self, wants: Callable[[ObjectRef], bool], snapshot: Callable[[], list[ObjectView]]) -> Subscription:
         """Register first, then read the snapshot: a change in between comes twice rather than never."""
         subscription = Subscription(self, wants)
         with self._lock:

@@ -1,9 +1,9 @@
 """The worker of a VirtualMachine: observe, plan, step, until nothing is left to do or something must be waited for.
 
-    take key -> observe -> note (run record, timers) -> plan -> steps -> observe again ...
-                   |                                     |        |
-                   v                                     v        v
-              unavailable: status Unknown         no steps: status   error: status, event, back-off
+take key -> observe -> note (run record, timers) -> plan -> steps -> observe again ...
+               |                                     |        |
+               v                                     v        v
+          unavailable: status Unknown         no steps: status   error: status, event, back-off
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class MachineWorker:
         """The plan for a document that may not be stored yet; no effect."""
         resource = parse(stored.document)
         observed = self._observer.machine(stored, resource)
-        return plan_machine(MachineDesired(stored=stored, resource=resource, settings=self._host.settings), observed), observed
+        return plan_machine(
+            MachineDesired(stored=stored, resource=resource, settings=self._host.settings), observed
+        ), observed
 
     def _converge(self, stored: StoredObject, resource: Resource) -> Visit:
         previous: tuple[Step, ...] = ()
@@ -161,7 +163,9 @@ class MachineWorker:
 
     def _begin_restart(self, stored: StoredObject, observed: MachineObservation) -> StoredObject:
         domain_id = observed.domain.domain_id if observed.domain else None
-        self._recorder.tell(stored, EventType.NORMAL, "Restarting", "updatePolicy Restart: restarting for waiting fields")
+        self._recorder.tell(
+            stored, EventType.NORMAL, "Restarting", "updatePolicy Restart: restarting for waiting fields"
+        )
         run = self._store.update_run(stored.uid, lambda run: dataclasses.replace(run, restart_from=domain_id))
         return dataclasses.replace(stored, run=run)
 

@@ -86,7 +86,7 @@ class Observer:
     def _inline_volumes(
         self, stored: StoredObject, resource: Resource, spec: VirtualMachineSpec, references: References
     ) -> dict[str, VolumeFacts | None]:
-        wanted = {path: volume_format for path, volume_format in stored.run.garbage}
+        wanted = dict(stored.run.garbage)
         for disk in spec.disks:
             pool = references.pools.get(disk.pool)
             if disk.source is not None and disk.source.disk is None and isinstance(pool, str):
@@ -148,7 +148,9 @@ class Observer:
         pool = self.pool_directory(spec.pool)
         if isinstance(pool, Obstacle):
             return pool
-        return self._volume(image_path(stored, spec, pool), spec.format.value, f"VirtualImage {namespace}/{name}", "Image")
+        return self._volume(
+            image_path(stored, spec, pool), spec.format.value, f"VirtualImage {namespace}/{name}", "Image"
+        )
 
     def disk(self, namespace: str, name: str) -> ResolvedVolume | Obstacle:
         """A VirtualDisk's volume."""

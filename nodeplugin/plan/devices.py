@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from nodeplugin.plan.intent import SEED_ALIAS, Intent, MachineDesired
+from nodeplugin.plan.intent import Intent, MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
-from xvirt.domainxml.domain import render_disk, render_nic
+from xvirt.domainxml.devices import SEED_ALIAS, render_disk, render_nic
 from xvirt.domainxml.facts import DiskFacts, DomainFacts, NicFacts
 from xvirt.domainxml.tree import to_text
 from xvirt.model.identity import device_alias
@@ -96,8 +96,6 @@ def _add_disk(desired: MachineDesired, intent: Intent, disk: Disk, live: DomainF
     alias = device_alias("disk", disk.name)
     step = AttachDevice(uuid=desired.stored.uid, what=f"disk {disk.name}", alias=alias, xml=xml)
     changes.attach(step, path, needs_port=disk.bus is DiskBus.VIRTIO)
-
-
 
 
 def _change_disk(

@@ -12,17 +12,16 @@ from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
+from xvirt.domainxml.devices import SEED_ALIAS
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.placement import keep_placement
 from xvirt.domainxml.tree import canonical
 from xvirt.model.errors import InvalidSpec
-from xvirt.model.identity import device_alias, host_name
+from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import TextSource, VirtualMachineSpec
-
-SEED_ALIAS = device_alias("disk", "seed").replace("ua-disk-", "ua-")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

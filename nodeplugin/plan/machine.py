@@ -112,9 +112,7 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
     drifted = _has_drifted(desired, observed)
     is_corrected = drifted and desired.spec.drift_policy is DriftPolicy.CORRECT
     if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
-        steps.append(
-            DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name)
-        )
+        steps.append(DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name))
         stale = observed.seeds - {intent.seed_path}
         if stale and not is_active:
             steps.append(RemoveSeeds(uid=desired.stored.uid, keep=(intent.seed_path,) if intent.seed_path else ()))
@@ -142,9 +140,7 @@ class _Live:
     check_after_s: float | None = None
 
 
-def _plan_live(
-    desired: MachineDesired, observed: MachineObservation, intent: Intent, decision: PowerDecision
-) -> _Live:
+def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: Intent, decision: PowerDecision) -> _Live:
     live = observed.live
     if live is None or decision.goal in (PowerGoal.OFF, PowerGoal.SAVED):
         return _Live()

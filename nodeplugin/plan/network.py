@@ -37,7 +37,9 @@ def plan_network(stored: StoredObject, resource: Resource, observed: NetworkObse
         return Plan(waiting=(Obstacle("BridgeNotFound", f"bridge {spec.bridge} is not on this host; make it"),))
     if observed.name_holder is not None:
         name = host_name(stored.namespace, stored.name)
-        message = f"libvirt network {name} exists with UUID {observed.name_holder} and is not ours; rename one of the two"
+        message = (
+            f"libvirt network {name} exists with UUID {observed.name_holder} and is not ours; rename one of the two"
+        )
         return Plan(blocked=(Obstacle("NameTaken", message),))
     wanted = render_network(resource, stored.uid, None)
     uuid = stored.uid

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from nodeplugin.plan.step import SetBalloon, SetVcpus, Step, UpdateDevice
-from xvirt.domainxml.domain import render_memory_device
+from xvirt.domainxml.devices import MEMORY_BLOCK_BYTES, render_memory_device
 from xvirt.domainxml.facts import DomainFacts
 from xvirt.domainxml.tree import to_text
 from xvirt.model.virtualmachine import Cpu, Memory, MemoryHotplug
-
-MEMORY_BLOCK_BYTES = 2 << 20
-"""virtio-mem's smallest step with 2 MiB huge pages (QEMU docs/system/devices/virtio-mem)."""
 
 
 def plan_vcpus(uuid: str, cpu: Cpu, live: DomainFacts) -> tuple[list[Step], list[str]]:

@@ -1,8 +1,8 @@
 """Status from what was seen: for people and for kstatus (DESIGN law 10). Stopped as asked is Ready; failure is Stalled.
 
-    Ready        True: as declared. False: not (yet), with the reason. Unknown: the host or domain cannot be asked.
-    Reconciling  True: xVirt works on it, or waits for something that will come.
-    Stalled      True: somebody must change something; the message says what.
+Ready        True: as declared. False: not (yet), with the reason. Unknown: the host or domain cannot be asked.
+Reconciling  True: xVirt works on it, or waits for something that will come.
+Stalled      True: somebody must change something; the message says what.
 """
 
 from __future__ import annotations
@@ -102,13 +102,9 @@ def base_conditions(verdict: Verdict, generation: int) -> tuple[Condition, ...]:
     )
 
 
-def condition(
-    kind: ConditionType, status: ConditionStatus, reason: str, message: str, generation: int
-) -> Condition:
+def condition(kind: ConditionType, status: ConditionStatus, reason: str, message: str, generation: int) -> Condition:
     """A condition without its time, which `keep_times` adds."""
-    return Condition(
-        type=kind, status=status, reason=reason, message=message[:4096], observed_generation=generation
-    )
+    return Condition(type=kind, status=status, reason=reason, message=message[:4096], observed_generation=generation)
 
 
 def keep_times(new: tuple[Condition, ...], old: tuple[Condition, ...], now: str) -> tuple[Condition, ...]:
@@ -230,7 +226,9 @@ def _extra_conditions(
         ConditionType.RESTART_REQUIRED,
         TRUE if waits else FALSE,
         "FieldsWait" if waits else "UpToDate",
-        f"{waits} will change at the next start; `xvirt restart vm {desired.stored.name}` restarts now" if waits else "",
+        f"{waits} will change at the next start; `xvirt restart vm {desired.stored.name}` restarts now"
+        if waits
+        else "",
         generation,
     )
     facts = observed.live.facts if observed.live else None

@@ -50,7 +50,9 @@ class VolumePlan:
     grow_to_bytes: int | None = None
 
 
-def plan_disk(machine: Resource, disk: Disk, references: References, volumes: Mapping[str, VolumeFacts | None], use: HostUse) -> VolumePlan:
+def plan_disk(
+    machine: Resource, disk: Disk, references: References, volumes: Mapping[str, VolumeFacts | None], use: HostUse
+) -> VolumePlan:
     """A machine's disk."""
     source = disk.source
     if source is None:
@@ -75,7 +77,9 @@ def inline_path(machine: Resource, disk: Disk, pool_directory: str) -> str:
     return f"{pool_directory}/{inline_volume_name(meta.namespace, meta.name, disk.name, disk.format.value)}"
 
 
-def plan_volume(place: Place, content: Content, existing: VolumeFacts | None, references: References, use: HostUse) -> VolumePlan:
+def plan_volume(
+    place: Place, content: Content, existing: VolumeFacts | None, references: References, use: HostUse
+) -> VolumePlan:
     """A volume that this declaration makes: kept and perhaps grown where it exists, made where it does not."""
     if existing is not None:
         return _plan_existing(place, content, existing)
@@ -116,14 +120,18 @@ def _find_origin(content: Content, references: References, use: HostUse) -> Reso
     found = references.disks.get(content.clone, missing)
     if isinstance(found, ResolvedVolume) and use.writable_paths.get(found.path):
         users = ", ".join(use.writable_paths[found.path])
-        return Obstacle("DiskInUse", f"VirtualDisk {content.clone} is in use by {users}; stop it, then the copy is made")
+        return Obstacle(
+            "DiskInUse", f"VirtualDisk {content.clone} is in use by {users}; stop it, then the copy is made"
+        )
     return found
 
 
 def _request(place: Place, content: Content, origin: ResolvedVolume | None) -> VolumeRequest:
     size = content.size_bytes
     if origin is None:
-        return VolumeRequest(path=place.path, format=place.format, capacity_bytes=size, preallocation=place.preallocation)
+        return VolumeRequest(
+            path=place.path, format=place.format, capacity_bytes=size, preallocation=place.preallocation
+        )
     is_linked = content.image is not None and content.copy is CopyMode.LINKED and place.format == "qcow2"
     if is_linked:
         return VolumeRequest(

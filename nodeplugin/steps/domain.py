@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from nodeplugin.converge.host import Host
 from nodeplugin.converge.observe import definition_hash
 from nodeplugin.hypervisor.port import Scope, XmlView
@@ -104,10 +106,8 @@ def save(step: SaveDomain, host: Host) -> str:
 
 
 def undefine(step: UndefineDomain, host: Host) -> str:
-    try:
+    with contextlib.suppress(NotFound):
         host.hypervisor.undefine_domain(step.uuid)
-    except NotFound:
-        pass
     host.index.drop(step.uuid)
     return ""
 

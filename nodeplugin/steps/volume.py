@@ -21,7 +21,9 @@ def create(step: CreateVolume, host: Host, progress: Progress) -> str:
 
 def import_image(step: ImportImage, host: Host, progress: Progress) -> str:
     """Returns the checksum of what was read."""
-    return host.volumes.import_image(step.source_path or step.source_url or "", step.path, step.format, step.checksum, progress)
+    return host.volumes.import_image(
+        step.source_path or step.source_url or "", step.path, step.format, step.checksum, progress
+    )
 
 
 def grow(step: GrowVolume, host: Host) -> str:

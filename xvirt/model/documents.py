@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -28,7 +28,7 @@ class LocatedDocument:
 class _Loader(yaml.SafeLoader):
     """Counts aliases and refuses duplicate keys, before anything is expanded."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+    yaml_implicit_resolvers = {}  # type: ignore[misc] # noqa: RUF012
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)

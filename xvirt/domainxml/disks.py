@@ -1,0 +1,70 @@
+"""Disks, CD drives and the seed."""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from xvirt.domainxml.context import DiskBacking
+from xvirt.domainxml.elements import child
+from xvirt.domainxml.targets import SEED_TARGET, assign_targets, target_index
+from xvirt.model.identity import device_alias, disk_serial
+from xvirt.model.meta import Resource
+from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice, VirtualMachineSpec
+
+SEED_ALIAS = "ua-seed"
+SEED_SERIAL = "xvirt-seed"
+
+
+def render_disk(
+    machine: Resource, disk: Disk, backing: DiskBacking | None, *, target: str | None = None
+) -> etree._Element:
+    """The disk as it stands in the domain, for hot-plug and for a change of medium (`backing` None: no medium).
+
+    `target` is the name that it has in the running domain where it is there already; else it gets that of its place in the list.
+    The implicit boot order of the first disk is left to `render_domain`: it means nothing to a machine that runs.
+    """
+    spec: VirtualMachineSpec = machine.spec
+    place = target or assign_targets(spec.disks)[disk.name]
+    element = etree.Element("disk", {"type": "file", "device": disk.device.value.lower()})
+    _add_driver(element, disk, backing)
+    if backing is not None:
+        child(element, "source", {"file": backing.path})
+    child(element, "target", {"dev": place, "bus": disk.bus.value})
+    if disk.read_only or disk.device is DiskDevice.CDROM:
+        child(element, "readonly")
+    child(element, "serial", text=disk.serial or disk_serial(disk.name))
+    if disk.boot_order is not None:
+        child(element, "boot", {"order": str(disk.boot_order)})
+    child(element, "alias", {"name": device_alias("disk", disk.name)})
+    if disk.bus is DiskBus.SCSI:
+        element.append(scsi_address(place))
+    return element
+
+
+def _add_driver(element: etree._Element, disk: Disk, backing: DiskBacking | None) -> None:
+    is_disk = disk.device is DiskDevice.DISK
+    attributes = {
+        "name": "qemu",
+        "type": backing.format if backing is not None else "raw",
+        "cache": disk.cache.value if disk.cache else None,
+        "discard": disk.discard.value if is_disk else None,
+    }
+    child(element, "driver", attributes)
+
+
+def scsi_address(target: str) -> etree._Element:
+    """Unit by target name, all on one controller: libvirt's own choice fills 7 units and then adds controllers of another model."""
+    address = {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": str(target_index(target))}
+    return etree.Element("address", address)
+
+
+def render_seed(path: str) -> etree._Element:
+    """The NoCloud volume. On virtio, since Debian's cloud kernel knows no AHCI."""
+    element = etree.Element("disk", {"type": "file", "device": "disk"})
+    child(element, "driver", {"name": "qemu", "type": "raw"})
+    child(element, "source", {"file": path})
+    child(element, "target", {"dev": SEED_TARGET, "bus": "virtio"})
+    child(element, "readonly")
+    child(element, "serial", text=SEED_SERIAL)
+    child(element, "alias", {"name": SEED_ALIAS})
+    return element

@@ -1,0 +1,118 @@
+"""The ownership mark: what makes a domain ours (DESIGN law 3), and from which a lost store is rebuilt.
+
+One element in `<metadata>`, in a namespace of its own; attributes tell whose it is, its text is the document as canonical JSON
+(without secrets, which a document only names). What lacks it is foreign.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lxml import etree
+
+from xvirt.domainxml.elements import integer
+from xvirt.model.codec import canonical_json, from_json
+from xvirt.model.errors import InvalidSpec
+from xvirt.model.identity import MARK_NAMESPACE
+
+_TAG = f"{{{MARK_NAMESPACE}}}object"
+_METADATA_FOLLOWS = ("name", "uuid", "genid", "title", "description")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnershipMark:
+    """Whose a domain is. `document` is None where it cannot be read; `power` is the node's own note of an asked-for power state."""
+
+    uid: str
+    authority: str
+    kind: str
+    namespace: str
+    name: str
+    generation: int
+    epoch: int
+    spec_hash: str
+    document: Mapping[str, Any] | None = None
+    power: str = ""
+
+
+def write_mark(root: etree._Element, mark: OwnershipMark) -> None:
+    """Put the mark into a domain's or network's `<metadata>`, in place of an older one; other metadata stays."""
+    remove_mark(root)
+    metadata = root.find("metadata")
+    if metadata is None:
+        metadata = etree.Element("metadata")
+        root.insert(_metadata_index(root), metadata)
+    element = etree.SubElement(metadata, _TAG, nsmap={"xvirt": MARK_NAMESPACE})
+    attributes = {
+        "uid": mark.uid,
+        "authority": mark.authority,
+        "kind": mark.kind,
+        "namespace": mark.namespace,
+        "name": mark.name,
+        "generation": str(mark.generation),
+        "epoch": str(mark.epoch),
+        "specHash": mark.spec_hash,
+        "power": mark.power,
+    }
+    for name, value in attributes.items():
+        element.set(name, value)
+    if mark.document is not None:
+        element.text = _document_text(mark.document)
+
+
+def _metadata_index(root: etree._Element) -> int:
+    heads = [index for index, item in enumerate(root) if item.tag in _METADATA_FOLLOWS]
+    return max(heads) + 1 if heads else 0
+
+
+def _document_text(document: Mapping[str, Any]) -> str:
+    """JSON's own escapes stand for the characters that XML 1.0 cannot hold; they only occur within JSON strings."""
+    text = canonical_json(document).decode()
+    return _NOT_XML.sub(lambda match: json.dumps(match.group()).strip('"'), text)
+
+
+def read_mark(root: etree._Element) -> OwnershipMark | None:
+    """The mark of a domain or network; None where it is foreign. Never fails: what is unreadable is empty or None."""
+    element = _find(root)
+    if element is None:
+        return None
+    return OwnershipMark(
+        uid=element.get("uid", ""),
+        authority=element.get("authority", ""),
+        kind=element.get("kind", ""),
+        namespace=element.get("namespace", ""),
+        name=element.get("name", ""),
+        generation=integer(element.get("generation", "")),
+        epoch=integer(element.get("epoch", "")),
+        spec_hash=element.get("specHash", ""),
+        document=_read_document(element.text),
+        power=element.get("power", ""),
+    )
+
+
+def _read_document(text: str | None) -> dict[str, Any] | None:
+    try:
+        return from_json((text or "").encode())
+    except InvalidSpec:
+        return None
+
+
+def remove_mark(root: etree._Element) -> None:
+    """Take the mark off, and `<metadata>` where nothing else is left in it."""
+    element = _find(root)
+    while element is not None:
+        metadata = element.getparent()
+        if metadata is not None:
+            metadata.remove(element)
+            if len(metadata) == 0 and not (metadata.text or "").strip():
+                root.remove(metadata)
+        element = _find(root)
+
+
+def _find(root: etree._Element) -> etree._Element | None:
+    return root.find(f"metadata/{_TAG}")
