@@ -1,109 +1,144 @@
-"""Whether libvirt kept what it was given: it drops elements that it does not know without a word (DESIGN law 8)."""
+"""Whether libvirt kept what it was given: it drops what it does not know without a word (DESIGN law 8)."""
 
 from __future__ import annotations
 
 from lxml import etree
 
-from xvirt.domainxml.facts import size_bytes
+from xvirt.domainxml.elements import alias_of, attribute, integer, size_of, unit_bytes
+from xvirt.domainxml.placement import identify
 
-_SIZES = frozenset({"memory", "currentMemory", "maxMemory", "size", "requested", "block", "tb-cache"})
-_CASELESS = frozenset({"uuid", "address"})
-_FREE_TEXT = frozenset({"description", "title", "serial"})
-_REPLACED = frozenset({"machine"})
-"""Attributes that libvirt expands: `q35` becomes `pc-q35-7.2`."""
+_CASELESS = frozenset({"uuid", "address", "genid", "mac", "wwn", "wwpn", "wwnn"})
+_MACHINE_ALIASES = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+_SPELLINGS = {"on": "yes", "off": "no"}
+_FREE_TEXT = frozenset({"title", "description"})
+"""Text in which libvirt keeps every blank."""
 
 
 def lost(intended: etree._Element, dumped: etree._Element) -> list[str]:
-    """Paths of what stands in `intended` but not in `dumped`, in document order; what libvirt added does not matter."""
-    return _lost(intended, dumped, f"/{_local(intended)}")
+    """XPath-like paths of what stands in `intended` and not in `dumped`, in document order; what libvirt added is passed over.
 
-
-def _lost(intended: etree._Element, dumped: etree._Element, path: str) -> list[str]:
-    missing = [
-        f"{path}/@{name}"
-        for name, value in ((str(key), str(entry)) for key, entry in intended.attrib.items())
-        if not _equal_attribute(str(name), str(value), dumped.get(name))
-    ]
-    if not _equal_text(intended, dumped):
-        missing.append(f"{path}/text()")
-    candidates = [child for child in dumped if isinstance(child.tag, str)]
-    for child in intended:
-        if not isinstance(child.tag, str):
-            continue
-        where = f"{path}/{_local(child)}{_hint(child)}"
-        found = _pair(child, candidates, where)
-        if found is None:
-            if not _is_void(child):
-                missing.append(where)
-            continue
-        candidates.remove(found[0])
-        missing += found[1]
+    Values are compared as libvirt reads them: `2 MiB` is `2048 KiB`, `0x0a` is `10`, MACs and UUIDs in either case, `q35` is any
+    `pc-q35-*`. Elements are paired by what identifies them (alias, target, MAC, index), else by what they hold.
+    """
+    missing: list[str] = []
+    _compare(intended, dumped, f"/{_name(intended)}", missing)
     return missing
 
 
-def _pair(
-    child: etree._Element, candidates: list[etree._Element], where: str
-) -> tuple[etree._Element, list[str]] | None:
-    """The dumped element that fits best: the one with the same identity, else the one that has lost least."""
-    same = [item for item in candidates if item.tag == child.tag]
-    identity = _identity(child)
-    if identity is not None:
-        same = [item for item in same if _identity(item) == identity] or same
-    scored = [(item, _lost(child, item, where)) for item in same]
-    return min(scored, key=lambda pair: len(pair[1]), default=None)
-
-
-def _identity(element: etree._Element) -> tuple[str, ...] | None:
-    alias = element.find("alias")
-    if alias is not None and alias.get("name", "").startswith("ua-"):
-        return ("alias", alias.get("name", ""))
-    if element.tag == "controller":
-        return ("controller", element.get("type", ""), element.get("index", ""))
-    return None
-
-
-def _local(element: etree._Element) -> str:
+def _name(element: etree._Element) -> str:
     return etree.QName(element).localname
 
 
-def _hint(element: etree._Element) -> str:
-    alias = element.find("alias")
-    name = element.get("name") or (alias.get("name") if alias is not None else None)
-    return f"[{name}]" if name else ""
+def _compare(intended: etree._Element, dumped: etree._Element, path: str, missing: list[str]) -> None:
+    has_unit = unit_bytes(intended.get("unit", "-")) is not None
+    for key, value in ((str(key), str(value)) for key, value in intended.attrib.items()):
+        if has_unit and (key == "unit" or _is_same_size(intended, dumped, key)):
+            continue
+        if not _is_equal(intended, key, value, dumped.get(key)):
+            missing.append(f"{path}/@{key}")
+    if not (has_unit and size_of(intended) == size_of(dumped)) and not _is_same_text(intended, dumped):
+        missing.append(f"{path}/text()")
+    _compare_children(intended, dumped, path, missing)
 
 
-def _is_void(element: etree._Element) -> bool:
-    """libvirt leaves out what says nothing: a USB controller of model none stays, an empty element may go."""
-    return not element.attrib and len(element) == 0 and not (element.text or "").strip() and element.tag != "readonly"
+def _is_same_size(intended: etree._Element, dumped: etree._Element, key: str) -> bool:
+    """An attribute beside `@unit` (`<cell memory='1' unit='GiB'>`)."""
+    sizes = [
+        integer(element.get(key, ""), -1) * (unit_bytes(element.get("unit", "KiB")) or 0)
+        for element in (intended, dumped)
+    ]
+    return sizes[0] == sizes[1] >= 0
 
 
-def _equal_attribute(name: str, wanted: str, found: str | None) -> bool:
-    if found is None:
-        return name in ("unit", "fallback")
-    if name in _REPLACED:
+def _is_same_text(intended: etree._Element, dumped: etree._Element) -> bool:
+    if any(isinstance(item.tag, str) for item in intended):
         return True
-    return (
-        wanted == found
-        or (wanted.lower() == found.lower() and name in _CASELESS)
-        or _number(wanted) == _number(found) is not None
-    )
-
-
-def _number(text: str) -> int | None:
-    try:
-        return int(text, 0)
-    except ValueError:
-        return None
-
-
-def _equal_text(intended: etree._Element, dumped: etree._Element) -> bool:
-    name = _local(intended)
-    if name in _SIZES:
-        return not intended.text or size_bytes(intended) == size_bytes(dumped)
     wanted, found = intended.text or "", dumped.text or ""
-    if name in _FREE_TEXT:
-        return wanted.strip() == found.strip()
-    if len(intended):
+    if wanted == found:
         return True
     wanted, found = wanted.strip(), found.strip()
-    return wanted == found or (name in _CASELESS and wanted.lower() == found.lower())
+    if _name(intended) in _FREE_TEXT or etree.QName(intended).namespace:
+        return False
+    return _plain(wanted) == _plain(found) or (_name(intended) in _CASELESS and wanted.lower() == found.lower())
+
+
+def _compare_children(intended: etree._Element, dumped: etree._Element, path: str, missing: list[str]) -> None:
+    left = [item for item in dumped if isinstance(item.tag, str)]
+    wanted = [item for item in intended if isinstance(item.tag, str)]
+    pairs = {}
+    for item in wanted:
+        twin = _identical(item, left)
+        if twin is not None:
+            pairs[item] = twin
+            left.remove(twin)
+    for item in wanted:
+        place = f"{path}/{_name(item)}{_hint(item, wanted)}"
+        twin = pairs.get(item)
+        if twin is None:
+            twin = _closest(item, left)
+            if twin is not None:
+                left.remove(twin)
+        if twin is None:
+            missing.append(place)
+        else:
+            _compare(item, twin, place, missing)
+
+
+def _identical(item: etree._Element, candidates: list[etree._Element]) -> etree._Element | None:
+    """The candidate with the same identity."""
+    identity = _identity(item)
+    if identity is None:
+        return None
+    same = (other for other in candidates if other.tag == item.tag)
+    return next((other for other in same if _identity(other) == identity), None)
+
+
+def _identity(element: etree._Element) -> tuple[str, ...] | None:
+    parent = element.getparent()
+    if parent is not None and parent.tag == "devices":
+        return identify(element)
+    for key in ("id", "name", "vcpu", "iothread", "index", "mac", "address"):
+        if element.get(key) is not None:
+            return str(element.tag), key, _plain(element.get(key, "")).lower()
+    return None
+
+
+def _closest(item: etree._Element, candidates: list[etree._Element]) -> etree._Element | None:
+    """The candidate that lacks least, among those whose identity does not say that they are another."""
+    same = [other for other in candidates if other.tag == item.tag and _may_pair(item, other)]
+    return min(same, key=lambda other: len(lost(item, other)), default=None)
+
+
+def _may_pair(item: etree._Element, other: etree._Element) -> bool:
+    identity = _identity(item)
+    other_identity = _identity(other)
+    return identity is None or other_identity is None or identity[:2] != other_identity[:2]
+
+
+def _hint(element: etree._Element, siblings: list[etree._Element]) -> str:
+    """What tells the element from its siblings of the same name."""
+    alias = alias_of(element) or attribute(element, "target", "dev") or element.get("name", "")
+    if alias:
+        return f"[{alias}]"
+    same = [item for item in siblings if item.tag == element.tag]
+    return f"[{same.index(element) + 1}]" if len(same) > 1 else ""
+
+
+def _is_equal(element: etree._Element, key: str, wanted: str, found: str | None) -> bool:
+    if found is None:
+        return False
+    if wanted == found or _plain(wanted) == _plain(found):
+        return True
+    if key in _CASELESS or _name(element) in _CASELESS:
+        return wanted.lower() == found.lower()
+    if key == "machine":
+        prefix = _MACHINE_ALIASES.get(wanted)
+        return prefix is not None and found.startswith(prefix)
+    return False
+
+
+def _plain(text: str) -> str:
+    """Numbers without leading zeros or base, booleans in one spelling."""
+    stripped = text.strip()
+    number = integer(stripped, -1)
+    return str(number) if number >= 0 else _SPELLINGS.get(stripped, stripped)

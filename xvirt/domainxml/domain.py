@@ -9,12 +9,13 @@ from __future__ import annotations
 from lxml import etree
 
 from xvirt.domainxml.context import DiskBacking, DomainContext, NetworkBacking
-from xvirt.domainxml.devices import add_agent, add_controllers, add_others, add_serial
+from xvirt.domainxml.devices import add_agent, add_controllers, add_others, add_serial, is_pcie
 from xvirt.domainxml.disks import render_disk, render_seed
 from xvirt.domainxml.elements import child
 from xvirt.domainxml.mark import write_mark
 from xvirt.domainxml.memory import MemoryLayout, add_memory, layout_memory, render_memory_device
 from xvirt.domainxml.nics import render_nic
+from xvirt.domainxml.ports import add_ports, count_endpoints
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import Cpu, Firmware, FirmwareType, VirtualMachineSpec
@@ -129,7 +130,7 @@ def _add_devices(root: etree._Element, machine: Resource, layout: MemoryLayout, 
     spec: VirtualMachineSpec = machine.spec
     devices = child(root, "devices")
     _add_disks(devices, machine, context)
-    add_controllers(devices, spec, has_seed=context.seed_path is not None)
+    add_controllers(devices, spec)
     for nic in spec.nics:
         backing = context.networks.get(nic.network)
         if backing is None:
@@ -140,11 +141,14 @@ def _add_devices(root: etree._Element, machine: Resource, layout: MemoryLayout, 
     add_others(devices, spec.devices)
     if layout.device_bytes:
         devices.append(render_memory_device(0, layout.device_bytes))
+    if is_pcie(spec.machine):
+        add_ports(root, count_endpoints(root) + spec.devices.hotplug_ports)
 
 
 def _add_disks(devices: etree._Element, machine: Resource, context: DomainContext) -> None:
     spec: VirtualMachineSpec = machine.spec
-    has_order = any(item.boot_order is not None for item in (*spec.disks, *spec.nics))
+    orders = [disk.boot_order for disk in spec.disks] + [nic.boot_order for nic in spec.nics]
+    has_order = any(order is not None for order in orders)
     for index, disk in enumerate(spec.disks):
         backing = context.disks.get(disk.name)
         if backing is None and disk.source is not None:

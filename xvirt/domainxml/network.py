@@ -1,65 +1,29 @@
-"""VirtualNetwork as libvirt network XML, and what of a change libvirt can take in place.
-
-libvirt 9.0 keeps no metadata in networks; ownership is told by the UUID, which is the object's UID.
-"""
+"""A VirtualNetwork as libvirt's network XML (https://libvirt.org/formatnetwork.html), and what of a change can be done in place."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
+from collections.abc import Callable
 
 from lxml import etree
 
-from xvirt.domainxml.build import make, sub
-from xvirt.domainxml.mark import OwnershipMark
+from xvirt.domainxml.elements import attribute, child, text_of
+from xvirt.domainxml.mark import OwnershipMark, read_mark, write_mark
 from xvirt.domainxml.tree import to_text
-from xvirt.model.identity import bridge_name, host_name
+from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.identity import bridge_name, host_name, mac_address
 from xvirt.model.meta import Resource
-from xvirt.model.virtualnetwork import NetworkMode, Subnet, VirtualNetworkSpec
+from xvirt.model.virtualnetwork import Dhcp, NetworkMode, Subnet, VirtualNetworkSpec
+
+_FORWARD = {NetworkMode.NAT: "nat", NetworkMode.ROUTED: "route"}
+HOST_SECTION = "ip-dhcp-host"
+RANGE_SECTION = "ip-dhcp-range"
 
 
-def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> etree._Element:
-    """The network. STP and its delay are off: with libvirt's default a guest waits seconds for its first lease."""
-    del mark  # no place for it before libvirt 9.7
-    spec: VirtualNetworkSpec = network.spec
-    if spec.mode is NetworkMode.BRIDGE:
-        raise ValueError("a network of mode Bridge has no libvirt network")
-    root = make("network")
-    sub(root, "name", host_name(network.metadata.namespace, network.metadata.name))
-    sub(root, "uuid", uuid)
-    if spec.mode is NetworkMode.NAT:
-        forward = sub(root, "forward", mode="nat")
-        if any(ipaddress.ip_interface(item.address).version == 6 for item in spec.subnets):
-            sub(forward, "nat", ipv6="yes")
-    elif spec.mode is NetworkMode.ROUTED:
-        sub(root, "forward", mode="route")
-    sub(root, "bridge", name=bridge_name(uuid), stp="off", delay="0")
-    if spec.mtu is not None:
-        sub(root, "mtu", size=str(spec.mtu))
-    if spec.domain_name is not None:
-        sub(root, "domain", name=spec.domain_name, localOnly="yes")
-    for subnet in spec.subnets:
-        _render_subnet(root, subnet)
-    return root
-
-
-def _render_subnet(root: etree._Element, subnet: Subnet) -> None:
-    interface = ipaddress.ip_interface(subnet.address)
-    family = "ipv6" if interface.version == 6 else None
-    element = sub(root, "ip", family=family, address=str(interface.ip), prefix=str(interface.network.prefixlen))
-    if subnet.dhcp is None:
-        return
-    dhcp = sub(element, "dhcp")
-    for item in subnet.dhcp.ranges:
-        sub(dhcp, "range", start=item.start, end=item.end)
-    for host in subnet.dhcp.hosts:
-        mac = None if interface.version == 6 else host.mac
-        sub(dhcp, "host", mac=mac, name=host.name, ip=host.ip)
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkUpdate:
-    """One virNetworkUpdate: `command` add or delete, `section` ip-dhcp-host or ip-dhcp-range."""
+    """One virNetworkUpdate: `command` is add, modify or delete; `subnet_index` counts `<ip>` elements of the running network."""
 
     command: str
     section: str
@@ -67,57 +31,168 @@ class NetworkUpdate:
     xml: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkDifference:
-    """What can be done in place, and the fields that need the network restarted."""
+    """What leads from a running network to the wanted one: updates in order, and fields that need it to be restarted."""
 
     updates: tuple[NetworkUpdate, ...] = ()
     restart_paths: tuple[str, ...] = ()
 
 
-def network_changes(live: etree._Element, wanted: etree._Element) -> NetworkDifference:
-    """From a network as dumped to a network as rendered."""
-    restart = []
-    if _get(live, "forward", "mode") != _get(wanted, "forward", "mode"):
-        restart.append("spec.mode")
-    if _get(live, "mtu", "size") != _get(wanted, "mtu", "size"):
-        restart.append("spec.mtu")
-    if _get(live, "domain", "name") != _get(wanted, "domain", "name"):
-        restart.append("spec.domainName")
-    old, new = live.findall("ip"), wanted.findall("ip")
-    if [_subnet(item) for item in old] != [_subnet(item) for item in new] or any(
-        (one.find("dhcp") is None) != (two.find("dhcp") is None) for one, two in zip(old, new, strict=True)
-    ):
-        restart.append("spec.subnets")
-    if restart:
-        return NetworkDifference(restart_paths=tuple(restart))
-    updates = [
-        update
-        for index, (one, two) in enumerate(zip(old, new, strict=True))
-        for section, tag in (("ip-dhcp-range", "range"), ("ip-dhcp-host", "host"))
-        for update in _updates(one, two, index, (section, tag))
-    ]
-    return NetworkDifference(updates=tuple(updates))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkFacts:
+    """What a network's XML says. `forward_mode` is empty for an isolated one."""
+
+    uuid: str
+    name: str
+    bridge: str
+    forward_mode: str
+    mark: OwnershipMark | None
 
 
-def _get(root: etree._Element, path: str, name: str) -> str | None:
-    element = root.find(path)
-    return element.get(name) if element is not None else None
+def read_network(root: etree._Element) -> NetworkFacts:
+    """Facts of a network; never fails."""
+    forward = root.find("forward")
+    return NetworkFacts(
+        uuid=text_of(root, "uuid").lower(),
+        name=root.findtext("name") or "",
+        bridge=attribute(root, "bridge", "name"),
+        forward_mode=forward.get("mode", "nat") if forward is not None else "",
+        mark=read_mark(root),
+    )
 
 
-def _subnet(element: etree._Element) -> str:
-    prefix = element.get("prefix") or element.get("netmask") or ""
-    return str(ipaddress.ip_interface(f"{element.get('address')}/{prefix}" if prefix else element.get("address", "")))
+def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> etree._Element:
+    """The network's definition.
+
+    libvirt 9.0's schema knows a network's `<metadata>` but libvirt drops it (virNetworkSetMetadata came with 9.7), so ownership of
+    a network is its UUID, which is the object's uid, and its name; `mark` is written where one is given, for a libvirt that keeps it.
+    Raises InvalidSpec for mode Bridge, which has no libvirt network, and for a fixed IPv6 lease, which libvirt ties to no MAC.
+    """
+    spec: VirtualNetworkSpec = network.spec
+    if spec.mode is NetworkMode.BRIDGE:
+        raise _invalid(network, "spec.mode", "a bridge of the host is used as it is and has no libvirt network", "")
+    root = etree.Element("network")
+    child(root, "name", text=host_name(network.metadata.namespace, network.metadata.name))
+    child(root, "uuid", text=uuid)
+    if mark is not None:
+        write_mark(root, mark)
+    _add_forward(root, spec)
+    child(root, "bridge", {"name": bridge_name(uuid), "stp": "off", "delay": "0"})
+    if spec.mtu is not None:
+        child(root, "mtu", {"size": str(spec.mtu)})
+    child(root, "mac", {"address": mac_address(uuid, "bridge")})
+    if spec.domain_name is not None:
+        child(root, "domain", {"name": spec.domain_name})
+    for index, subnet in enumerate(spec.subnets):
+        _add_subnet(root, network, subnet, f"spec.subnets[{index}]")
+    return root
 
 
-def _updates(old: etree._Element, new: etree._Element, index: int, section: tuple[str, str]) -> list[NetworkUpdate]:
-    name, tag = section
-    before = {_key(item): item for item in old.iterfind(f"dhcp/{tag}")}
-    after = {_key(item): item for item in new.iterfind(f"dhcp/{tag}")}
-    gone = [NetworkUpdate("delete", name, index, to_text(item)) for key, item in before.items() if key not in after]
-    come = [NetworkUpdate("add", name, index, to_text(item)) for key, item in after.items() if key not in before]
-    return [*gone, *come]
+def _add_forward(root: etree._Element, spec: VirtualNetworkSpec) -> None:
+    if spec.mode not in _FORWARD:
+        return
+    forward = child(root, "forward", {"mode": _FORWARD[spec.mode]})
+    has_ipv6 = any(ipaddress.ip_interface(subnet.address).version == 6 for subnet in spec.subnets)
+    if spec.mode is NetworkMode.NAT and has_ipv6:
+        child(forward, "nat", {"ipv6": "yes"})
 
 
-def _key(element: etree._Element) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((str(name), str(value).lower()) for name, value in element.attrib.items()))
+def _add_subnet(root: etree._Element, network: Resource, subnet: Subnet, path: str) -> None:
+    interface = ipaddress.ip_interface(subnet.address)
+    family = "ipv6" if interface.version == 6 else "ipv4"
+    prefix = str(interface.network.prefixlen)
+    element = child(root, "ip", {"family": family, "address": str(interface.ip), "prefix": prefix})
+    if subnet.dhcp is None:
+        return
+    if subnet.dhcp.hosts and interface.version == 6:
+        message = "libvirt gives no fixed IPv6 address by MAC"
+        raise _invalid(network, f"{path}.dhcp.hosts", message, "remove it or use an IPv4 subnet")
+    _add_dhcp(element, subnet.dhcp)
+
+
+def _add_dhcp(element: etree._Element, declared: Dhcp) -> None:
+    dhcp = child(element, "dhcp")
+    for item in declared.ranges:
+        child(dhcp, "range", {"start": item.start, "end": item.end})
+    for host in declared.hosts:
+        child(dhcp, "host", {"mac": host.mac, "name": host.name, "ip": host.ip})
+
+
+def _invalid(network: Resource, path: str, message: str, remedy: str) -> InvalidSpec:
+    return InvalidSpec([Problem(path, message, remedy)], network.key)
+
+
+# what changed
+
+
+def network_changes(live_root: etree._Element, wanted_root: etree._Element) -> NetworkDifference:
+    """From a running network to the wanted one. What libvirt adds by itself is no change."""
+    paths = tuple(path for path, read in _SETTINGS.items() if read(live_root) != read(wanted_root))
+    if "spec.subnets" in paths:
+        return NetworkDifference(restart_paths=paths)
+    live = {_subnet_key(item): (index, item) for index, item in enumerate(live_root.iterfind("ip"))}
+    updates: list[NetworkUpdate] = []
+    for wanted in wanted_root.iterfind("ip"):
+        index, found = live[_subnet_key(wanted)]
+        updates += _range_updates(found, wanted, index)
+        updates += _host_updates(found, wanted, index)
+    order = ("delete", "modify", "add")
+    updates.sort(key=lambda update: order.index(update.command))
+    return NetworkDifference(updates=tuple(updates), restart_paths=paths)
+
+
+def _subnet_key(element: etree._Element) -> str:
+    """Address with prefix, whether written as prefix or as netmask (libvirt's own default files)."""
+    suffix = element.get("prefix") or element.get("netmask") or ""
+    text = f"{element.get('address', '')}/{suffix}" if suffix else element.get("address", "")
+    try:
+        return str(ipaddress.ip_interface(text))
+    except ValueError:
+        return text
+
+
+def _forward_key(root: etree._Element) -> tuple[str, str]:
+    return read_network(root).forward_mode, attribute(root, "forward/nat", "ipv6")
+
+
+_SETTINGS: dict[str, Callable[[etree._Element], object]] = {
+    "spec.mode": _forward_key,
+    "spec.bridge": lambda root: attribute(root, "bridge", "name"),
+    "spec.mtu": lambda root: attribute(root, "mtu", "size"),
+    "spec.domainName": lambda root: attribute(root, "domain", "name"),
+    "spec.subnets": lambda root: sorted(_subnet_key(item) for item in root.iterfind("ip")),
+}
+
+
+def _range_updates(live: etree._Element, wanted: etree._Element, index: int) -> list[NetworkUpdate]:
+    """libvirt cannot modify a range, only add and delete one."""
+    before = {_range_key(item): item for item in live.iterfind("dhcp/range")}
+    after = {_range_key(item): item for item in wanted.iterfind("dhcp/range")}
+    gone = [_update("delete", RANGE_SECTION, index, item) for key, item in before.items() if key not in after]
+    new = [_update("add", RANGE_SECTION, index, item) for key, item in after.items() if key not in before]
+    return gone + new
+
+
+def _range_key(element: etree._Element) -> tuple[str, ...]:
+    ends = (element.get("start", ""), element.get("end", ""))
+    try:
+        return tuple(str(ipaddress.ip_address(end)) for end in ends)
+    except ValueError:
+        return ends
+
+
+def _host_updates(live: etree._Element, wanted: etree._Element, index: int) -> list[NetworkUpdate]:
+    before = {item.get("mac", "").lower(): item for item in live.iterfind("dhcp/host")}
+    after = {item.get("mac", "").lower(): item for item in wanted.iterfind("dhcp/host")}
+    updates = [_update("delete", HOST_SECTION, index, item) for mac, item in before.items() if mac not in after]
+    for mac, item in after.items():
+        if mac not in before:
+            updates.append(_update("add", HOST_SECTION, index, item))
+        elif (item.get("ip"), item.get("name")) != (before[mac].get("ip"), before[mac].get("name")):
+            updates.append(_update("modify", HOST_SECTION, index, item))
+    return updates
+
+
+def _update(command: str, section: str, index: int, element: etree._Element) -> NetworkUpdate:
+    return NetworkUpdate(command=command, section=section, subnet_index=index, xml=to_text(element).strip())

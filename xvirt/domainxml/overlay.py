@@ -1,158 +1,245 @@
-"""`spec.domain`: a tree laid over the generated domain, for everything that the typed fields do not say.
+"""`spec.domain`: a tree laid over the rendered domain, for everything that the typed fields do not say.
 
-Elements are matched by identity (disk: target or alias; interface: MAC or alias; controller: type and index; feature: name), single
-ones by name; what matches nothing is added. `$patch: delete` removes, `$patch: replace` replaces. Typed fields win: a path that both
-set to different values is an error that names it, never a silent override.
+A device is matched by what identifies it (disk: target or user alias, NIC: MAC or alias, controller: type and index, channel: name),
+features, timers and cells by name or id, everything else by position among its own name; what matches nothing is new. Attributes
+and text are merged; `$patch: delete` takes the element away and `$patch: replace` puts the given one in its place.
+
+Typed fields win: what one of them speaks for (`xvirt.domainxml.owned`) can be repeated, never contradicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lxml import etree
 
-from xvirt.domainxml.tree import from_tree
-from xvirt.model.errors import InvalidSpec, Problem
-
-_REPEATED = frozenset(
-    [
-        "disk",
-        "interface",
-        "controller",
-        "serial",
-        "console",
-        "channel",
-        "hostdev",
-        "filesystem",
-        "input",
-        "redirdev",
-        "rng",
-        "memory",
-        "feature",
-        "hostdev",
-        "vcpupin",
-        "iothreadpin",
-        "cell",
-        "timer",
-        "shmem",
-        "graphics",
-        "video",
-        "sound",
-        "panic",
-        "tpm",
-        "watchdog",
-        "smartcard",
-        "hub",
-        "parallel",
-    ]
+from xvirt.domainxml.devices import is_pcie
+from xvirt.domainxml.elements import alias_of, attribute
+from xvirt.domainxml.owned import owned_places
+from xvirt.domainxml.ports import add_ports, count_endpoints, count_ports
+from xvirt.domainxml.tree import (
+    CHILDREN,
+    COMMENT,
+    INSTRUCTION,
+    TEXT,
+    Scope,
+    declarations,
+    from_tree,
+    ordered_children,
 )
-"""Elements that a domain may hold several of; others are merged by name."""
+from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.identity import MARK_NAMESPACE
+
+PATCH = "$patch"
+_BASE = "spec.domain"
+_IDENTIFIED = frozenset({"disk", "interface", "controller", "channel"})
+_NAMED_BY = {
+    "feature": "name",
+    "timer": "name",
+    "entry": "name",
+    "cell": "id",
+    "vcpu": "id",
+    "iothread": "id",
+    "vcpupin": "vcpu",
+    "iothreadpin": "iothread",
+}
+"""Repeated elements outside `<devices>` and the attribute that tells them apart."""
 
 
 def apply_overlay(root: etree._Element, tree: Mapping[str, Any]) -> None:
-    """Merge a tree into a domain. Raises InvalidSpec with the paths of conflicts; the root is then half merged and of no use."""
-    problems: list[Problem] = []
-    _merge(root, tree, "spec.domain", problems)
-    if problems:
-        raise InvalidSpec(problems, reason="OverlayConflict")
+    """Merge a tree into a rendered domain, in place.
+
+    Raises InvalidSpec (reason OverlayConflict) with every path that contradicts a typed field, naming both, and InvalidSpec for
+    what is no tree; `root` is then half merged and must be thrown away. Root ports are added for the devices that it adds, so that
+    as many stay free as before.
+    """
+    spare = count_ports(root) - count_endpoints(root)
+    overlay = _Overlay(root)
+    overlay.merge(root, tree, _BASE, {})
+    if overlay.problems:
+        raise InvalidSpec(overlay.problems, reason="OverlayConflict")
+    if is_pcie(attribute(root, "os/type", "machine")):
+        add_ports(root, spare - (count_ports(root) - count_endpoints(root)))
 
 
-def _merge(element: etree._Element, tree: Mapping[str, Any], path: str, problems: list[Problem]) -> None:
-    for key, value in tree.items():
-        where = f"{path}.{key}"
-        if key.startswith(("$", "@xmlns")):
-            continue
-        if key.startswith("@"):
-            _set(element, key[1:], value, where, problems)
-        elif key == "#text":
-            _set_text(element, value, where, problems)
+class _Overlay:
+    """One merge: the places that typed fields speak for, and the contradictions found so far."""
+
+    def __init__(self, root: etree._Element) -> None:
+        self._owned = owned_places(root)
+        self.problems: list[Problem] = []
+
+    def merge(self, element: etree._Element, node: Any, path: str, inherited: Scope) -> None:
+        """Lay a node over the element that it was matched with."""
+        if isinstance(node, str):
+            self._set_text(element, node, path)
+            return
+        if not isinstance(node, Mapping):
+            raise InvalidSpec([Problem(path, f"{node!r} is no text", "quote it")])
+        scope = {**inherited, **declarations(node, path)}
+        bare = from_tree("x", {key: value for key, value in node.items() if key.startswith("@")}, scope, path)
+        for name, value in bare.attrib.items():
+            self._set_attribute(element, str(name), str(value), path)
+        if TEXT in node:
+            self._set_text(element, _string(node[TEXT], f"{path}.{TEXT}"), path)
+        self._merge_children(element, node, path, scope)
+
+    def _merge_children(self, parent: etree._Element, node: Mapping[str, Any], path: str, scope: Scope) -> None:
+        originals = list(parent)
+        positions: dict[str, int] = {}
+        for name, entry, place in _children(node, path):
+            if name == COMMENT:
+                parent.append(etree.Comment(_string(entry, place)))
+                continue
+            wanted = _build(name, entry, scope, place)
+            found = _identified(originals, wanted)
+            if found is None and not _is_identified(wanted):
+                position = positions[name] = positions.get(name, -1) + 1
+                same = [item for item in originals if item.tag == wanted.tag]
+                found = same[position] if position < len(same) else None
+            self._merge_child((parent, found), wanted, entry, place, scope)
+
+    def _merge_child(
+        self,
+        pair: tuple[etree._Element, etree._Element | None],
+        wanted: etree._Element,
+        entry: Any,
+        path: str,
+        scope: Scope,
+    ) -> None:
+        parent, found = pair
+        patch = entry.get(PATCH) if isinstance(entry, Mapping) else None
+        if patch not in (None, "delete", "replace"):
+            raise InvalidSpec([Problem(f"{path}.{PATCH}", f"{patch!r} is not known", "use delete or replace")])
+        if patch == "delete":
+            if found is not None and self._may_drop(found, None, path):
+                parent.remove(found)
+        elif found is None:
+            parent.append(wanted)
+        elif patch == "replace":
+            if self._may_drop(found, wanted, path):
+                wanted.tail = found.tail
+                parent.replace(found, wanted)
         else:
-            entries = value if isinstance(value, list) else [value]
-            for number, entry in enumerate(entries):
-                place = f"{where}[{number}]" if isinstance(value, list) else where
-                _merge_child(element, key, entry, _namespaces(tree), place, problems)
+            self.merge(found, entry, path, scope)
+
+    def _may_drop(self, found: etree._Element, wanted: etree._Element | None, path: str) -> bool:
+        """Whether nothing that a typed field speaks for would go or change with an element."""
+        before = len(self.problems)
+        for (element, name), owner in self._owned.items():
+            steps = _steps(found, element)
+            if steps is None:
+                continue
+            twin = _follow(wanted, steps)
+            value = element.get(name) if name else (element.text or "").strip()
+            kept = None if twin is None else twin.get(name) if name else (twin.text or "").strip()
+            if kept != value:
+                place = ".".join([path, *(step for step, _index in steps), *([f"@{name}"] if name else [])])
+                self._contradict(place, kept, value, owner)
+        return len(self.problems) == before
+
+    def _set_attribute(self, element: etree._Element, name: str, value: str, path: str) -> None:
+        owner, current = self._owned.get((element, name)), element.get(name)
+        if owner is not None and current != value:
+            self._contradict(f"{path}.@{name}", value, current, owner)
+        else:
+            element.set(name, value)
+
+    def _set_text(self, element: etree._Element, text: str, path: str) -> None:
+        owner, current = self._owned.get((element, "")), (element.text or "").strip()
+        if owner is not None and current != text.strip():
+            self._contradict(path, text, current, owner)
+        else:
+            element.text = text or None
+
+    def _contradict(self, path: str, value: str | None, current: str | None, owner: str) -> None:
+        if value is None:
+            message = f"takes away what {owner} gives"
+        else:
+            message = f"{value!r} contradicts {owner}, which gives {current!r}"
+        self.problems.append(Problem(path, message, f"say it in {owner} alone"))
 
 
-def _namespaces(tree: Mapping[str, Any]) -> dict[str | None, str]:
-    return {key[7:]: uri for key, uri in tree.items() if key.startswith("@xmlns:") and isinstance(uri, str)}
+def _children(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, str]]:
+    """Child entries of both forms; text within `$children` is layout here."""
+    if CHILDREN not in node:
+        yield from ordered_children(node, path)
+        return
+    items = node[CHILDREN]
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        place = f"{path}.{CHILDREN}[{index}]"
+        if isinstance(item, Mapping) and len(item) == 1:
+            ((name, entry),) = item.items()
+            if name != INSTRUCTION:
+                yield name, entry, place
+        elif not isinstance(item, str) or item.strip():
+            raise InvalidSpec([Problem(place, "must be a map with one entry")])
 
 
-def _merge_child(
-    parent: etree._Element,
-    name: str,
-    entry: Any,
-    namespaces: dict[str | None, str],
-    path: str,
-    problems: list[Problem],
-) -> None:
-    wanted = from_tree(name, entry, namespaces)
-    found = _find(parent, wanted)
-    patch = entry.get("$patch") if isinstance(entry, Mapping) else None
-    if patch not in (None, "delete", "replace"):
-        problems.append(Problem(f"{path}.$patch", f"{patch!r} is not known", "use delete or replace"))
-    elif patch == "delete":
+def _build(name: str, entry: Any, scope: Scope, path: str) -> etree._Element:
+    element = from_tree(name, entry, scope, path)
+    etree.cleanup_namespaces(element)
+    if any(isinstance(item.tag, str) and etree.QName(item).namespace == MARK_NAMESPACE for item in element.iter()):
+        message = f"namespace {MARK_NAMESPACE} holds the ownership mark, which the node alone writes"
+        raise InvalidSpec([Problem(path, message, "remove it")])
+    return element
+
+
+def _string(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidSpec([Problem(path, f"{value!r} is no text", "quote it")])
+    return value
+
+
+def _is_identified(wanted: etree._Element) -> bool:
+    """True for what is new where its identity matches nothing."""
+    key = _NAMED_BY.get(str(wanted.tag), "")
+    return wanted.tag in _IDENTIFIED or bool(key and wanted.get(key) is not None)
+
+
+def _identified(originals: list[etree._Element], wanted: etree._Element) -> etree._Element | None:
+    same = [item for item in originals if item.tag == wanted.tag]
+    for identity in _identities(wanted):
+        found = next((item for item in same if identity in _identities(item)), None)
         if found is not None:
-            parent.remove(found)
-    elif patch == "replace" and found is not None:
-        parent.replace(found, wanted)
-    elif found is None:
-        parent.append(wanted)
-    elif isinstance(entry, str):
-        _set_text(found, entry, path, problems)
-    else:
-        _merge(found, entry, path, problems)
+            return found
+    return None
 
 
-def _find(parent: etree._Element, wanted: etree._Element) -> etree._Element | None:
-    same = [item for item in parent if item.tag == wanted.tag]
-    keys = _keys(wanted)
-    for key in keys:
-        for item in same:
-            if key in _keys(item):
-                return item
-    if wanted.tag in _REPEATED and (keys or wanted.tag not in _LONE):
-        return None
-    return same[0] if same else None
-
-
-_LONE = frozenset({"rng", "tpm", "watchdog", "video", "graphics", "serial", "console"})
-"""Repeated by libvirt, but generated once: without an identity of its own an entry means that one."""
-
-
-def _keys(element: etree._Element) -> set[tuple[str, ...]]:
-    keys: set[tuple[str, ...]] = set()
-    if (alias := element.find("alias")) is not None and alias.get("name"):
-        keys.add(("alias", alias.get("name", "")))
-    if element.tag == "disk" and (target := element.find("target")) is not None and target.get("dev"):
-        keys.add(("target", target.get("dev", "")))
-    if element.tag == "interface" and (mac := element.find("mac")) is not None and mac.get("address"):
-        keys.add(("mac", mac.get("address", "").lower()))
+def _identities(element: etree._Element) -> list[tuple[str, ...]]:
+    """Everything that the element can be matched by, the strongest first."""
+    found: list[tuple[str, ...]] = []
+    if alias := alias_of(element):
+        found.append(("alias", alias))
+    if element.tag == "disk" and (target := attribute(element, "target", "dev")):
+        found.append(("target", target))
+    if element.tag == "interface" and (mac := attribute(element, "mac", "address")):
+        found.append(("mac", mac.lower()))
     if element.tag == "controller" and element.get("index") is not None:
-        keys.add(("controller", element.get("type", ""), element.get("index", "")))
-    if element.tag in ("feature", "timer") and element.get("name"):
-        keys.add(("name", element.get("name", "")))
-    if element.tag in ("vcpupin", "iothreadpin", "cell"):
-        keys.add(("id", element.get("vcpu") or element.get("iothread") or element.get("id") or ""))
-    return keys
+        found.append(("controller", element.get("type", ""), element.get("index", "")))
+    if element.tag == "channel" and (name := attribute(element, "target", "name")):
+        found.append(("channel", name))
+    key = _NAMED_BY.get(str(element.tag), "")
+    if key and element.get(key) is not None:
+        found.append((key, element.get(key, "")))
+    return found
 
 
-def _set(element: etree._Element, name: str, value: Any, path: str, problems: list[Problem]) -> None:
-    current = element.get(name)
-    if current is not None and current != value:
-        problems.append(_conflict(path, current, value))
-    else:
-        element.set(name, value)
+def _steps(top: etree._Element, element: etree._Element) -> list[tuple[str, int]] | None:
+    """How to get from `top` down to `element`: (name, number among its own name); None where it is not below."""
+    steps: list[tuple[str, int]] = []
+    while element is not top:
+        parent = element.getparent()
+        if parent is None:
+            return None
+        steps.insert(0, (str(element.tag), parent.findall(str(element.tag)).index(element)))
+        element = parent
+    return steps
 
 
-def _set_text(element: etree._Element, value: str, path: str, problems: list[Problem]) -> None:
-    current = (element.text or "").strip()
-    if current and current != value.strip():
-        problems.append(_conflict(path, current, value))
-    else:
-        element.text = value
-
-
-def _conflict(path: str, current: str, value: Any) -> Problem:
-    message = f"sets {value!r} where the typed fields give {current!r}"
-    return Problem(path, message, "change the typed field, or replace the whole element with $patch: replace")
+def _follow(top: etree._Element | None, steps: list[tuple[str, int]]) -> etree._Element | None:
+    for name, number in steps:
+        same = top.findall(name) if top is not None else []
+        top = same[number] if number < len(same) else None
+    return top

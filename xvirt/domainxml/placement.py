@@ -1,164 +1,235 @@
-"""Keeps every device where the guest knows it when a definition is made anew.
+"""Keeps every device where it is: a redefinition must not move what a guest has learned (PCI addresses, disk targets, machine
+version, NVRAM).
 
-A guest names its disks and NICs after their addresses. A rendered definition has none, so what libvirt assigned (and what a hot-plug
-chose in the running machine) is carried over by alias; controllers stay, because addresses point to them.
+Devices are matched by user alias, else by what they are; a place is kept only for a device of the same shape (bus, model), since
+another shape may need another kind of port.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 
 from lxml import etree
 
-from xvirt.domainxml.devices import target_name
+from xvirt.domainxml.devices import is_pcie
+from xvirt.domainxml.disks import scsi_address
+from xvirt.domainxml.elements import alias_of, attribute
+from xvirt.domainxml.ports import (
+    ROOT_PORT,
+    add_ports,
+    controller_index,
+    count_ports,
+    pci_address,
+    pci_addresses,
+    pci_controllers,
+)
+from xvirt.domainxml.targets import target_names, target_prefix
+
+_MACHINE_ALIASES = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+_AGENT_CONTROLLER = "virtio-serial"
 
 
 def keep_placement(rendered: etree._Element, current: etree._Element | None, live: etree._Element | None) -> None:
-    """Carry over machine version, NVRAM, controllers, targets and addresses from the persistent and the running definition;
-    the running one wins, for that is what the guest sees."""
-    known = [root for root in (live, current) if root is not None]
-    if not known:
+    """Carry over into `rendered` what the definition (`current`) and the running domain (`live`) have settled.
+
+    A device that only the running domain has (hot-plugged) keeps its live address where that is free in the definition.
+    """
+    bases = [root for root in (current, live) if root is not None]
+    if not bases:
         return
-    base = current if current is not None else known[0]
-    _keep_machine(rendered, base)
-    _keep_nvram(rendered, base)
-    _keep_controllers(rendered, known)
-    taken = _keep_devices(rendered, known)
-    _keep_unnamed(rendered, base, taken)
-    _free_targets(rendered, known)
+    _keep_targets(rendered, bases)
+    if not _is_same_family(rendered, bases[0]):
+        return
+    _keep_machine(rendered, bases[0])
+    _keep_firmware(rendered, bases[0])
+    for base in bases:
+        _keep_addresses(rendered, base)
+    _keep_pci_controllers(rendered, bases[0])
+    _keep_agent_controller(rendered, bases[0])
+
+
+def _machine(root: etree._Element) -> str:
+    return attribute(root, "os/type", "machine")
+
+
+def _is_same_family(rendered: etree._Element, base: etree._Element) -> bool:
+    return is_pcie(_machine(rendered)) == is_pcie(_machine(base))
 
 
 def _keep_machine(rendered: etree._Element, base: etree._Element) -> None:
-    wanted, found = rendered.find("os/type"), base.find("os/type")
-    if wanted is None or found is None:
+    declared, version = rendered.find("os/type"), _machine(base)
+    prefix = _MACHINE_ALIASES.get(_machine(rendered))
+    if declared is not None and prefix is not None and version.startswith(prefix):
+        declared.set("machine", version)
+
+
+def _keep_firmware(rendered: etree._Element, base: etree._Element) -> None:
+    """The NVRAM file always; the loader only while the same firmware is asked for."""
+    wanted, settled = rendered.find("os"), base.find("os")
+    if wanted is None or settled is None or wanted.get("firmware") != "efi":
         return
-    alias, version = wanted.get("machine", ""), found.get("machine", "")
-    family = {"q35": "pc-q35-", "pc": "pc-i440fx-"}.get(alias)
-    if family is not None and version.startswith(family):
-        wanted.set("machine", version)
+    names = ["nvram"]
+    if settled.get("firmware") == "efi" and _firmware_features(wanted) == _firmware_features(settled):
+        names.insert(0, "loader")
+    for name in names:
+        found = settled.find(name)
+        if found is not None and wanted.find(name) is None:
+            wanted.append(_copy(found))
 
 
-def _keep_nvram(rendered: etree._Element, base: etree._Element) -> None:
-    wanted, found = rendered.find("os"), base.find("os")
-    if wanted is None or found is None or wanted.get("firmware") != "efi":
+def _firmware_features(os: etree._Element) -> set[tuple[str | None, str | None]]:
+    return {(item.get("name"), item.get("enabled")) for item in os.iterfind("firmware/feature")}
+
+
+def _copy(element: etree._Element) -> etree._Element:
+    twin = copy.deepcopy(element)
+    twin.tail = None
+    return twin
+
+
+# disk targets
+
+
+def _keep_targets(rendered: etree._Element, bases: Iterable[etree._Element]) -> None:
+    """A disk keeps its name; a new one gets a name that neither the definition nor the running domain knows."""
+    roots = list(bases)
+    settled: dict[str, str] = {}
+    for root in reversed(roots):
+        settled |= {alias_of(disk): attribute(disk, "target", "dev") for disk in root.iterfind("devices/disk")}
+    known = set(settled.values())
+    disks = [disk for disk in rendered.iterfind("devices/disk") if alias_of(disk).startswith("ua-")]
+    foreign = [disk for disk in rendered.iterfind("devices/disk") if disk not in disks]
+    taken = {attribute(disk, "target", "dev") for disk in foreign}
+    fresh = []
+    for disk in disks:
+        name, declared = settled.get(alias_of(disk), ""), attribute(disk, "target", "dev")
+        if name and target_prefix(name) == target_prefix(declared) and name not in taken:
+            _set_target(disk, name)
+            taken.add(name)
+        else:
+            fresh.append(disk)
+    for disk in fresh:
+        name = attribute(disk, "target", "dev")
+        if name in taken | known:
+            name = _free_name(target_prefix(name), taken | known)
+        _set_target(disk, name)
+        taken.add(name)
+
+
+def _free_name(prefix: str, taken: set[str]) -> str:
+    return next(name for name in target_names(prefix) if name not in taken)
+
+
+def _set_target(disk: etree._Element, name: str) -> None:
+    target = disk.find("target")
+    if target is None or target.get("dev") == name:
         return
-    for tag in ("loader", "nvram"):
-        if wanted.find(tag) is None and (element := found.find(tag)) is not None:
-            wanted.append(copy.deepcopy(element))
+    target.set("dev", name)
+    address = disk.find("address")
+    if target.get("bus") == "scsi" and address is not None:
+        disk.replace(address, scsi_address(name))
 
 
-def _controller_key(element: etree._Element) -> tuple[str, str]:
-    return element.get("type", ""), element.get("index", "")
+# addresses
 
 
-def _keep_controllers(rendered: etree._Element, known: list[etree._Element]) -> None:
+def _keep_addresses(rendered: etree._Element, base: etree._Element) -> None:
+    taken = pci_addresses(rendered)
+    settled = _by_identity(base)
+    for identity, device in _by_identity(rendered).items():
+        twin = settled.get(identity)
+        if twin is None or device.find("address") is not None or _shape(device) != _shape(twin):
+            continue
+        address = twin.find("address")
+        place = pci_address(twin)
+        if address is None or place in taken:
+            continue
+        device.append(_copy(address))
+        if place is not None:
+            taken.add(place)
+
+
+def _by_identity(root: etree._Element) -> dict[tuple[str, ...], etree._Element]:
+    """Devices by what makes each the same device; the n-th of a kind where nothing else does."""
+    found: dict[tuple[str, ...], etree._Element] = {}
+    counts: dict[str, int] = {}
+    for device in root.iterfind("devices/*"):
+        if not isinstance(device.tag, str) or (device.tag == "controller" and device.get("type") == "pci"):
+            continue
+        identity = identify(device)
+        if identity is None:
+            number = counts[device.tag] = counts.get(device.tag, 0) + 1
+            identity = (device.tag, "number", str(number))
+        found[identity] = device
+    return found
+
+
+def identify(device: etree._Element) -> tuple[str, ...] | None:
+    """What names a device within its domain: user alias, disk target, NIC MAC, controller type and index, channel name."""
+    tag, alias = str(device.tag), alias_of(device)
+    if alias.startswith("ua-"):
+        return tag, "alias", alias
+    if tag == "disk":
+        return tag, "target", attribute(device, "target", "dev")
+    if tag == "interface" and device.find("mac") is not None:
+        return tag, "mac", attribute(device, "mac", "address").lower()
+    if tag == "controller" and device.get("index") is not None:
+        return tag, device.get("type", ""), device.get("index", "")
+    if tag == "channel" and attribute(device, "target", "name"):
+        return tag, "name", attribute(device, "target", "name")
+    return None
+
+
+def _shape(device: etree._Element) -> tuple[str, ...]:
+    model = attribute(device, "model", "type") or device.get("model", "")
+    return str(device.tag), device.get("device", ""), attribute(device, "target", "bus"), model
+
+
+# controllers
+
+
+def _keep_pci_controllers(rendered: etree._Element, base: etree._Element) -> None:
+    """All root ports stay, and what else still carries a device; ports that the declaration needs beyond them are added."""
     devices = rendered.find("devices")
     if devices is None:
         return
-    present = {_controller_key(item): item for item in devices.findall("controller")}
-    for root in known:
-        for found in root.iterfind("devices/controller"):
-            key = _controller_key(found)
-            if key not in present:
-                kept = copy.deepcopy(found)
-                _drop(kept, "alias")
-                devices.append(kept)
-                present[key] = kept
-            elif present[key].find("address") is None and present[key].get("model") == found.get("model"):
-                for tag in ("model", "target", "address"):
-                    _carry(present[key], found, tag)
+    own = {controller_index(item): item for item in pci_controllers(rendered)}
+    wanted = count_ports(rendered)
+    settled = {controller_index(item): item for item in pci_controllers(base)}
+    kept = {controller_index(item): item for item in _still_needed(rendered, settled)}
+    for index, item in own.items():
+        if item.get("model") == ROOT_PORT or index in kept:
+            devices.remove(item)
+    for index, item in kept.items():
+        devices.append(_copy(item) if own.get(index, item).get("model") == item.get("model") else own[index])
+    add_ports(rendered, wanted - count_ports(rendered))
 
 
-def _keep_devices(rendered: etree._Element, known: list[etree._Element]) -> set[str]:
-    """By user alias. Returns the addresses that are taken."""
-    taken: set[str] = set()
-    sources = [{_alias(item): item for item in root.iterfind("devices/*")} for root in known]
-    for element in rendered.iterfind("devices/*"):
-        alias = _alias(element)
-        if not alias.startswith("ua-"):
-            continue
-        for source in sources:
-            found = source.get(alias)
-            if found is None or found.tag != element.tag or not _is_same_place(element, found):
-                continue
-            address = found.find("address")
-            if address is None or _address_key(address) in taken:
-                continue
-            _carry(element, found, "address")
-            taken.add(_address_key(address))
-            if element.tag == "disk":
-                _set_target(element, found)
-            break
-    return taken
+def _still_needed(rendered: etree._Element, settled: dict[int, etree._Element]) -> list[etree._Element]:
+    """Root ports, and controllers below which something sits, up to the root bus."""
+    needed = {index for index, item in settled.items() if item.get("model") == ROOT_PORT}
+    addresses = [pci_address(device) for device in rendered.iterfind("devices/*")]
+    pending = [address[1] for address in addresses if address is not None]
+    pending += [place[1] for index in needed if (place := pci_address(settled[index])) is not None]
+    while pending:
+        index = pending.pop()
+        if index in settled and index not in needed:
+            needed.add(index)
+            place = pci_address(settled[index])
+            pending += [place[1]] if place is not None else []
+    return [settled[index] for index in sorted(needed) if index in settled]
 
 
-def _is_same_place(element: etree._Element, found: etree._Element) -> bool:
-    """A device that changed its bus or model needs another kind of address."""
-    for path, name in (("target", "bus"), ("model", "type")):
-        one, other = element.find(path), found.find(path)
-        if one is not None and other is not None and one.get(name) != other.get(name):
-            return False
-    return True
-
-
-def _set_target(element: etree._Element, found: etree._Element) -> None:
-    wanted, known = element.find("target"), found.find("target")
-    if wanted is not None and known is not None and known.get("dev"):
-        wanted.set("dev", known.get("dev", ""))
-
-
-_SINGLE = ("memballoon", "rng", "watchdog", "tpm", "video")
-
-
-def _keep_unnamed(rendered: etree._Element, base: etree._Element, taken: set[str]) -> None:
-    """Devices of which there is one."""
-    for tag in _SINGLE:
-        wanted, found = rendered.findall(f"devices/{tag}"), base.findall(f"devices/{tag}")
-        if len(wanted) != 1 or len(found) != 1:
-            continue
-        address = found[0].find("address")
-        is_same = wanted[0].get("model") == found[0].get("model") and wanted[0].find("address") is None
-        if address is not None and is_same and _address_key(address) not in taken:
-            _carry(wanted[0], found[0], "address")
-            taken.add(_address_key(address))
-
-
-def _free_targets(rendered: etree._Element, known: list[etree._Element]) -> None:
-    """A new disk must not take the target of one that stays."""
-    disks = rendered.findall("devices/disk")
-    kept = {item.find("target").get("dev") for item in disks if item.find("address") is not None}  # type: ignore[union-attr]
-    used = set(kept)
-    for root in known:
-        used |= {target.get("dev") for target in root.iterfind("devices/disk/target")}
-    for element in disks:
-        target = element.find("target")
-        if element.find("address") is not None or target is None:
-            continue
-        name = target.get("dev", "vda")
-        number = 0
-        while name in kept or (name in used and _alias(element) != "ua-seed"):
-            name = target_name(name[:2], number)
-            number += 1
-        target.set("dev", name)
-        kept.add(name)
-        used.add(name)
-
-
-def _address_key(address: etree._Element) -> str:
-    return " ".join(f"{name!s}={value!s}" for name, value in sorted(address.attrib.items()))
-
-
-def _alias(element: etree._Element) -> str:
-    alias = element.find("alias")
-    return alias.get("name", "") if alias is not None else ""
-
-
-def _drop(element: etree._Element, tag: str) -> None:
-    for found in element.findall(tag):
-        element.remove(found)
-
-
-def _carry(element: etree._Element, found: etree._Element, tag: str) -> None:
-    source = found.find(tag)
-    if source is not None and element.find(tag) is None:
-        element.append(copy.deepcopy(source))
+def _keep_agent_controller(rendered: etree._Element, base: etree._Element) -> None:
+    """libvirt adds the channel's controller by itself; it keeps its place as long as there is a channel."""
+    devices = rendered.find("devices")
+    has_channel = any(item.get("type") == "virtio" for item in rendered.iterfind("devices/channel/target"))
+    if devices is None or not has_channel:
+        return
+    present = {item.get("index") for item in devices.iterfind("controller") if item.get("type") == _AGENT_CONTROLLER}
+    taken = pci_addresses(rendered)
+    for item in base.iterfind("devices/controller"):
+        is_missing = item.get("type") == _AGENT_CONTROLLER and item.get("index") not in present
+        if is_missing and pci_address(item) not in taken:
+            devices.append(_copy(item))

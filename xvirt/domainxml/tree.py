@@ -57,10 +57,15 @@ def parse_xml(text: str | bytes) -> etree._Element:
         raise _invalid(f"not XML: {error}") from error
     if root is None:
         raise _invalid("not XML: the document is empty")
-    if root.getroottree().docinfo.doctype:
+    if has_doctype(root):
         raise _invalid("the XML has a DOCTYPE, which is never accepted", "remove it")
     _check_size(root)
     return root
+
+
+def has_doctype(root: etree._Element) -> bool:
+    """True where the element's document declares a document type."""
+    return bool(getattr(root.getroottree().docinfo, "doctype", ""))
 
 
 def _encode(text: str | bytes) -> bytes:
@@ -179,7 +184,7 @@ def _mixed(element: etree._Element) -> Iterator[str | dict[str, Any]]:
         elif child.tag is etree.Comment:
             yield {COMMENT: child.text or ""}
         elif child.tag is etree.ProcessingInstruction:
-            yield {INSTRUCTION: f"{child.target} {child.text or ''}".rstrip(" ")}  # type: ignore[attr-defined]
+            yield {INSTRUCTION: f"{child.target} {child.text or ''}".rstrip(" ")}
         else:
             raise _invalid(f"line {child.sourceline}: an entity reference, which is never expanded")
         if not _is_indentation(child.tail):
@@ -214,27 +219,30 @@ def _last_run_start(names: list[str], name: str) -> int:
 # tree -> element
 
 
-def from_tree(name: str, tree: Node) -> etree._Element:
-    """The element that a tree stands for; the inverse of `to_tree`.
+Scope = Mapping[str | None, str]
+"""Namespace prefix -> URI; None is the default namespace."""
+
+
+def from_tree(name: str, tree: Node, scope: Scope | None = None, path: str = "") -> etree._Element:
+    """The element that a tree stands for; the inverse of `to_tree`. `scope` holds namespaces declared above it.
 
     Raises InvalidSpec with the path of what is no string, no XML name, has an undeclared prefix or cannot be held by XML 1.0.
     """
-    return _build(None, name, tree, name, {})
+    return _build(None, name, tree, path or name, scope or {})
 
 
-def _build(
-    parent: etree._Element | None, name: str, node: Any, path: str, inherited: Mapping[str | None, str]
-) -> etree._Element:
+def _build(parent: etree._Element | None, name: str, node: Any, path: str, inherited: Scope) -> etree._Element:
     if path.count(".") > limits.XML_MAX_DEPTH:
         raise _invalid(f"nested deeper than {limits.XML_MAX_DEPTH} elements", path=path[:200])
     if isinstance(node, str):
         node = {TEXT: node}
     if not isinstance(node, Mapping):
         raise _invalid(f"{node!r} is no text", "quote it", path=path)
-    declared = {_prefix(key): _text(value, f"{path}.{key}") for key, value in node.items() if _is_declaration(key)}
+    declared = declarations(node, path)
     scope = {**inherited, **declared}
     try:
-        element = _make(parent, _clark(name, scope, path), {prefix: uri for prefix, uri in declared.items() if uri})
+        known = scope if parent is None else declared
+        element = _make(parent, _clark(name, scope, path), {prefix: uri for prefix, uri in known.items() if uri})
         for key, value in node.items():
             if key.startswith("@") and not _is_declaration(key):
                 place = f"{path}.{key}"
@@ -245,13 +253,13 @@ def _build(
     return element
 
 
-def _make(parent: etree._Element | None, tag: str, nsmap: Mapping[str | None, str]) -> etree._Element:
+def _make(parent: etree._Element | None, tag: str, nsmap: Scope) -> etree._Element:
     if parent is None:
         return etree.Element(tag, nsmap=nsmap or None)  # type: ignore[arg-type]
     return etree.SubElement(parent, tag, nsmap=nsmap or None)  # type: ignore[arg-type]
 
 
-def _fill(element: etree._Element, node: Mapping[str, Any], path: str, scope: Mapping[str | None, str]) -> None:
+def _fill(element: etree._Element, node: Mapping[str, Any], path: str, scope: Scope) -> None:
     if CHILDREN in node:
         _fill_mixed(element, node[CHILDREN], f"{path}.{CHILDREN}", scope)
         return
@@ -261,7 +269,7 @@ def _fill(element: etree._Element, node: Mapping[str, Any], path: str, scope: Ma
         _build(element, name, child, place, scope)
 
 
-def _fill_mixed(element: etree._Element, items: Any, path: str, scope: Mapping[str | None, str]) -> None:
+def _fill_mixed(element: etree._Element, items: Any, path: str, scope: Scope) -> None:
     if not isinstance(items, list):
         raise _invalid("must be a list of text and one-entry maps", path=path)
     for index, item in enumerate(items):
@@ -276,7 +284,7 @@ def _fill_mixed(element: etree._Element, items: Any, path: str, scope: Mapping[s
             element.append(etree.Comment(_text(node, place)))
         elif name == INSTRUCTION:
             target, _, data = _text(node, place).partition(" ")
-            element.append(etree.ProcessingInstruction(target, data or None))
+            element.append(etree.ProcessingInstruction(target, data))
         else:
             _build(element, name, node, place, scope)
 
@@ -310,6 +318,11 @@ def ordered_children(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, 
 def is_child_key(key: str) -> bool:
     """True for a key that names child elements."""
     return not key.startswith(("@", "#", "$"))
+
+
+def declarations(node: Mapping[str, Any], path: str) -> dict[str | None, str]:
+    """Namespaces that a node declares."""
+    return {_prefix(key): _text(value, f"{path}.{key}") for key, value in node.items() if _is_declaration(key)}
 
 
 def _is_declaration(key: str) -> bool:
