@@ -10,8 +10,9 @@ import dataclasses
 from nodeplugin.plan.intent import Intent, MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
-from xvirt.domainxml.devices import SEED_ALIAS, render_disk, render_nic
+from xvirt.domainxml.disks import SEED_ALIAS, render_disk
 from xvirt.domainxml.facts import DiskFacts, DomainFacts, NicFacts
+from xvirt.domainxml.nics import render_nic
 from xvirt.domainxml.tree import to_text
 from xvirt.model.identity import device_alias
 from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice, LinkState, Nic

@@ -12,7 +12,7 @@ from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
-from xvirt.domainxml.devices import SEED_ALIAS
+from xvirt.domainxml.disks import SEED_ALIAS
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.overlay import apply_overlay

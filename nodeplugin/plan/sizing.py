@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nodeplugin.plan.step import SetBalloon, SetVcpus, Step, UpdateDevice
-from xvirt.domainxml.devices import MEMORY_BLOCK_BYTES, render_memory_device
 from xvirt.domainxml.facts import DomainFacts
+from xvirt.domainxml.memory import VIRTIO_MEM_BLOCK_BYTES, render_memory_device, round_up
 from xvirt.domainxml.tree import to_text
 from xvirt.model.virtualmachine import Cpu, Memory, MemoryHotplug
 
@@ -24,17 +24,13 @@ def plan_memory(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step
     if device is None:
         return _plan_balloon(uuid, memory, live)
     base = live.memory_bytes - device.size_bytes
-    wanted = _round_up(int(memory.size) - base)
+    wanted = round_up(int(memory.size) - base, VIRTIO_MEM_BLOCK_BYTES)
     if wanted == device.requested_bytes:
         return [], []
     if not 0 <= wanted <= device.size_bytes:
         return [], ["spec.memory.size"]
     element = render_memory_device(requested_bytes=wanted, size_bytes=device.size_bytes)
     return [UpdateDevice(uuid=uuid, what=f"memory to {memory.size}", xml=to_text(element))], []
-
-
-def _round_up(size_bytes: int) -> int:
-    return -(-size_bytes // MEMORY_BLOCK_BYTES) * MEMORY_BLOCK_BYTES
 
 
 def _plan_balloon(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step], list[str]]:

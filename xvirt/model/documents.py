@@ -28,7 +28,7 @@ class LocatedDocument:
 class _Loader(yaml.SafeLoader):
     """Counts aliases and refuses duplicate keys, before anything is expanded."""
 
-    yaml_implicit_resolvers = {}  # type: ignore[misc] # noqa: RUF012
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)

@@ -205,6 +205,12 @@ def _check_spec(cls: type, spec: Any) -> list[Problem]:
     return _run(cls, spec, "spec")
 
 
+def validate_value(cls: type, value: Mapping[str, Any], prefix: str = "") -> list[Problem]:
+    """Problems of a map that stands for a spec dataclass, with paths below `prefix`; rules across fields are not run."""
+    found = _run(cls, value, prefix)
+    return sorted({Problem(item.path.lstrip("."), item.message, item.remedy) for item in found})
+
+
 def _run(cls: type, value: Mapping[str, Any], prefix: str) -> list[Problem]:
     validator = _Validator(schema_of(cls), error_handler=_Handler)
     if validator.validate(dict(value), normalize=False):

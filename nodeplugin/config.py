@@ -1,0 +1,122 @@
+"""The node plugin's config file: YAML, checked whole before anything starts, each mistake with its line or path."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Any, ClassVar
+
+from xvirt import API_VERSION
+from xvirt.model.codec import decode
+from xvirt.model.documents import load_documents
+from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.validation import check_rules, validate_value
+
+FIXED = Mutability.RESTART
+KIND = "NodeConfig"
+
+
+class AcceleratorChoice(enum.Enum):
+    """What guests run on; `auto` boots a probe."""
+
+    AUTO = "auto"
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DefaultPool:
+    """The directory pool that the plugin makes where it is missing."""
+
+    name: str = field("Name of the pool.", FIXED, default="default", format=Format.LABEL, max_length=63)
+    path: str = field("Directory.", FIXED, default="/var/lib/xvirt/pool", format=Format.HOST_PATH, max_length=4096)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TlsConfig:
+    """Files of the server's TLS; read again when they change."""
+
+    certificate: str = field("Certificate, PEM.", FIXED, format=Format.HOST_PATH, max_length=4096)
+    key: str = field("Private key, PEM.", FIXED, format=Format.HOST_PATH, max_length=4096)
+    client_ca: str = field("CA of the clients' certificates, PEM.", FIXED, format=Format.HOST_PATH, max_length=4096)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClientConfig:
+    """Who a client certificate stands for."""
+
+    common_name: str = field("Common name of the certificate.", FIXED)
+    authority: str = field("Authority that it acts for.", FIXED, default="local")
+    namespaces: tuple[str, ...] = field("Namespaces that it may use; `*` for all.", FIXED, default=("*",))
+    profiles: tuple[str, ...] = field(
+        "Policy profiles that it may use, the strictest first.", FIXED, default=("restricted",)
+    )
+
+
+def _profiles_are_known(config: NodeConfig) -> bool:
+    known = {"restricted", "baseline", "privileged"}
+    return all(set(client.profiles) <= known for client in config.clients)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeConfig:
+    """Everything that an administrator decides about a node."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda config: config.listen is None or config.tls is not None,
+            "",
+            "listen needs tls; there is no plain TCP",
+            "tls",
+        ),
+        Rule(_profiles_are_known, "", "profiles are restricted, baseline and privileged", "clients"),
+    )
+
+    node_name: str = field("Name of the node; also its TLS server name.", FIXED, format=Format.LABEL, max_length=63)
+    libvirt_uri: str = field("libvirt's URI.", FIXED, default="qemu:///system")
+    state_dir: str = field(
+        "Directory of the store, seeds and console logs.",
+        FIXED,
+        default="/var/lib/xvirt",
+        format=Format.HOST_PATH,
+        max_length=4096,
+    )
+    unix_socket: str = field(
+        "Socket for this host's root.", FIXED, default="/run/xvirt/node.sock", format=Format.HOST_PATH, max_length=100
+    )
+    accelerator: AcceleratorChoice = field("What guests run on.", FIXED, default=AcceleratorChoice.AUTO)
+    default_pool: DefaultPool = field("Pool of disks that name none.", FIXED, default=DefaultPool)
+    listen: str | None = field("`address:port` for mutual TLS; absent: none.", FIXED, default=None)
+    tls: TlsConfig | None = field("TLS files.", FIXED, default=None)
+    clients: tuple[ClientConfig, ...] = field("Who may connect over TLS.", FIXED, default=(), max_items=1000)
+    authorities: tuple[str, ...] = field("Authorities that may own objects here.", FIXED, default=("local",))
+    resync_interval_seconds: int = field(
+        "Pause between full looks at everything.", FIXED, default=300, unit="s", minimum=5, maximum=86400
+    )
+    reflection: bool = field("Whether gRPC reflection is served.", FIXED, default=False)
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read and check a config file. Raises InvalidSpec with every mistake."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise InvalidSpec([Problem("", f"cannot be read: {error.strerror}")], str(path)) from error
+    documents = load_documents(text, str(path))
+    if len(documents) != 1:
+        raise InvalidSpec([Problem("", f"holds {len(documents)} documents, one is wanted")], str(path))
+    document: dict[str, Any] = dict(documents[0].document)
+    problems = []
+    for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if document.pop(key, None) != wanted:
+            problems.append(Problem(key, f"must be {wanted}"))
+    problems += validate_value(NodeConfig, document)
+    if problems:
+        raise InvalidSpec(problems, str(path))
+    config = decode(NodeConfig, document)
+    broken = check_rules(config, "")
+    if broken:
+        raise InvalidSpec(broken, str(path))
+    return config
