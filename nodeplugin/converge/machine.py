@@ -103,7 +103,8 @@ class MachineWorker:
                 continue
             if not plan.steps or plan.steps == previous:
                 return self._settle(desired, observed, plan, None)
-            self._report(desired, observed, plan, None)
+            if not is_stalled(stored):  # else each try would flip the conditions
+                self._report(desired, observed, plan, None)
             error = self._run(stored, plan.steps)
             stored = self._store.find(stored.uid) or stored
             if error is not None:
@@ -301,6 +302,14 @@ def _started(run: RunRecord, restarts: int) -> RunRecord:
         stop_grace_s=None,
         restarts=run.restarts + restarts,
     )
+
+
+def is_stalled(stored: StoredObject) -> bool:
+    """Whether the status says that this generation failed."""
+    status = stored.status
+    if status.get("observedGeneration") != stored.generation:
+        return False
+    return any(item["type"] == "Stalled" and item["status"] == "True" for item in status.get("conditions", ()))
 
 
 def _event_reason(step: Step) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nodeplugin.converge.host import Host
-from nodeplugin.converge.machine import Visit
+from nodeplugin.converge.machine import Visit, is_stalled
 from nodeplugin.converge.observe import Observer
 from nodeplugin.converge.recorder import Recorder
 from nodeplugin.plan.network import plan_network, plan_network_removal, plan_pool, plan_pool_removal
@@ -75,7 +75,8 @@ class ResourceWorker:
                     return Visit(is_gone=True)
                 if not plan.steps or plan.steps == previous:
                     break
-                self._report(kind, stored, resource, (observed, plan, None))
+                if not is_stalled(stored):
+                    self._report(kind, stored, resource, (observed, plan, None))
                 self._run(kind, stored, resource, plan)
                 previous = plan.steps
         except XvirtError as error:

@@ -44,7 +44,6 @@ CODES: dict[int, type[XvirtError]] = {
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE: DeadlineExceeded,
     libvirt.VIR_ERR_AGENT_UNSYNCED: DeadlineExceeded,
     libvirt.VIR_ERR_RESOURCE_BUSY: Busy,
-    libvirt.VIR_ERR_DEVICE_UNPLUG_FAILED: Refused,
     libvirt.VIR_ERR_NO_CONNECT: Unavailable,
     libvirt.VIR_ERR_INVALID_CONN: Unavailable,
     libvirt.VIR_ERR_RPC: Unavailable,

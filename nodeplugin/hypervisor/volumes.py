@@ -68,7 +68,7 @@ class QemuImgVolumes:
             argv += ["-b", request.backing_path, "-F", request.backing_format or "qcow2"]
         elif request.preallocation != "off":
             argv += ["-o", f"preallocation={request.preallocation}"]
-        size = [str(request.capacity_bytes)] if request.capacity_bytes is not None else []
+        size = [str(int(request.capacity_bytes))] if request.capacity_bytes is not None else []
         _run([*argv, partial, *size], f"create volume {request.path}")
 
     def _copy(self, request: VolumeRequest, partial: str, progress: Progress) -> None:
@@ -78,7 +78,7 @@ class QemuImgVolumes:
             argv += ["-o", f"preallocation={request.preallocation}"]
         _run([*argv, request.source_path or "", partial], action, progress)
         if request.capacity_bytes is not None:
-            argv = ["qemu-img", "resize", "-q", "-f", request.format, partial, str(request.capacity_bytes)]
+            argv = ["qemu-img", "resize", "-q", "-f", request.format, partial, str(int(request.capacity_bytes))]
             _run(argv, action)
 
     def import_image(self, source: str, path: str, volume_format: str, checksum: str | None, progress: Progress) -> str:
@@ -98,7 +98,7 @@ class QemuImgVolumes:
         if facts is None:
             raise NotFound(f"volume {path} is not there")
         if facts.capacity_bytes < capacity_bytes:
-            argv = ["qemu-img", "resize", "-q", "-f", volume_format, path, str(capacity_bytes)]
+            argv = ["qemu-img", "resize", "-q", "-f", volume_format, path, str(int(capacity_bytes))]
             _run(argv, f"grow volume {path}")
 
     def delete_volume(self, path: str) -> None:
