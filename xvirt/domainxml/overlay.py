@@ -33,6 +33,7 @@ from xvirt.model.identity import MARK_NAMESPACE
 
 PATCH = "$patch"
 _BASE = "spec.domain"
+RESERVED_ALIASES = ("ua-disk-", "ua-nic-", "ua-seed", "ua-memory")
 _IDENTIFIED = frozenset({"disk", "interface", "controller", "channel"})
 _NAMED_BY = {
     "feature": "name",
@@ -116,9 +117,12 @@ class _Overlay:
             if found is not None and self._may_drop(found, None, path):
                 parent.remove(found)
         elif found is None:
+            _check_aliases(wanted, path)
             parent.append(wanted)
         elif patch == "replace":
             if self._may_drop(found, wanted, path):
+                if alias_of(wanted) != alias_of(found):
+                    _check_aliases(wanted, path)
                 wanted.tail = found.tail
                 parent.replace(found, wanted)
         else:
@@ -143,8 +147,10 @@ class _Overlay:
         owner, current = self._owned.get((element, name)), element.get(name)
         if owner is not None and current != value:
             self._contradict(f"{path}.@{name}", value, current, owner)
-        else:
-            element.set(name, value)
+            return
+        element.set(name, value)
+        if element.tag == "alias" and current != value:
+            _check_aliases(element, path)
 
     def _set_text(self, element: etree._Element, text: str, path: str) -> None:
         owner, current = self._owned.get((element, "")), (element.text or "").strip()
@@ -184,6 +190,14 @@ def _build(name: str, entry: Any, scope: Scope, path: str) -> etree._Element:
         message = f"namespace {MARK_NAMESPACE} holds the ownership mark, which the node alone writes"
         raise InvalidSpec([Problem(path, message, "remove it")])
     return element
+
+
+def _check_aliases(wanted: etree._Element, path: str) -> None:
+    """What an overlay adds must not pass for something that a typed field made: the policy trusts these aliases."""
+    for item in wanted.iter("alias"):
+        if item.get("name", "").startswith(RESERVED_ALIASES):
+            message = f"alias {item.get('name')} is xVirt's own for what a typed field declares, and no such thing is declared"
+            raise InvalidSpec([Problem(path, message, "declare it there, or use another alias that starts with ua-")])
 
 
 def _string(value: Any, path: str) -> str:
