@@ -86,5 +86,6 @@ class GuestWatch:
             return GuestFacts(addresses=old.addresses, is_responding=False)
         except XvirtError:
             return old
-        ordered = sorted(addresses, key=lambda item: (item.mac, ":" in item.address, item.address))
+        usable = [item for item in addresses if not item.address.lower().startswith("fe80:")]
+        ordered = sorted(usable, key=lambda item: (item.mac, ":" in item.address, item.address))
         return GuestFacts(addresses=tuple(ordered), is_responding=True)

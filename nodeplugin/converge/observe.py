@@ -246,8 +246,11 @@ def _pool_of(stored: StoredObject) -> str | None:
 
 
 def definition_hash(root: etree._Element) -> str:
-    """Hash of a definition without its metadata, which xVirt itself rewrites."""
+    """Hash of a definition without its metadata, which xVirt itself rewrites, and without the order of its devices: libvirt
+    lists controllers that it added last after a define, and first once it has read its own file again."""
     bare = copy.deepcopy(root)
     for metadata in bare.findall("metadata"):
         bare.remove(metadata)
+    for devices in bare.findall("devices"):
+        devices[:] = sorted(devices, key=canonical)
     return hashlib.sha256(canonical(bare)).hexdigest()

@@ -147,7 +147,7 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
     uuid = desired.stored.uid
     changes = plan_devices(desired, observed, intent)
     vcpu_steps, vcpu_waits = plan_vcpus(uuid, desired.spec.cpu, live.facts)
-    memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live.facts)
+    memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live)
     restart = [*_restart_fields(desired, observed), *changes.restart_required, *vcpu_waits, *memory_waits]
     if desired.spec.drift_policy is DriftPolicy.REPORT:
         changes.steps = [step for step in changes.steps if not _is_correction(step)]

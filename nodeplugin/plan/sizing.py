@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
+from lxml import etree
+
+from nodeplugin.plan.observation import Definition
 from nodeplugin.plan.step import SetBalloon, SetVcpus, Step, UpdateDevice
 from xvirt.domainxml.facts import DomainFacts
-from xvirt.domainxml.memory import VIRTIO_MEM_BLOCK_BYTES, render_memory_device, round_up
+from xvirt.domainxml.memory import VIRTIO_MEM_BLOCK_BYTES, round_up
 from xvirt.domainxml.tree import to_text
 from xvirt.model.virtualmachine import Cpu, Memory, MemoryHotplug
 
@@ -18,8 +23,9 @@ def plan_vcpus(uuid: str, cpu: Cpu, live: DomainFacts) -> tuple[list[Step], list
     return [SetVcpus(uuid=uuid, count=cpu.cores)], []
 
 
-def plan_memory(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step], list[str]]:
+def plan_memory(uuid: str, memory: Memory, definition: Definition) -> tuple[list[Step], list[str]]:
     """Steps and restart-required paths for `spec.memory.size`."""
+    live = definition.facts
     device = live.memory_device
     if device is None:
         return _plan_balloon(uuid, memory, live)
@@ -29,8 +35,19 @@ def plan_memory(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step
         return [], []
     if not 0 <= wanted <= device.size_bytes:
         return [], ["spec.memory.size"]
-    element = render_memory_device(requested_bytes=wanted, size_bytes=device.size_bytes)
-    return [UpdateDevice(uuid=uuid, what=f"memory to {memory.size}", xml=to_text(element))], []
+    xml = _request_memory(definition.root, wanted)
+    return [UpdateDevice(uuid=uuid, what=f"memory to {memory.size}", xml=xml)], []
+
+
+def _request_memory(root: etree._Element, wanted_bytes: int) -> str:
+    """The running device with another request: libvirt finds it by its address, so the rendered one would not do."""
+    element = copy.deepcopy(root.find("devices/memory[@model='virtio-mem']"))
+    requested = element.find("target/requested") if element is not None else None
+    if element is None or requested is None:
+        raise ValueError("a domain with memory facts has a virtio-mem device")
+    requested.set("unit", "KiB")
+    requested.text = str(wanted_bytes >> 10)
+    return to_text(element)
 
 
 def _plan_balloon(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step], list[str]]:

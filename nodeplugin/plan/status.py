@@ -260,7 +260,7 @@ def _interfaces(facts: DomainFacts, guest: GuestFacts) -> tuple[NicStatus, ...]:
             addresses=tuple(
                 NicAddress(address=item.address, prefix=item.prefix, source=AddressSource(item.source))
                 for item in guest.addresses
-                if item.mac.lower() == nic.mac.lower() and not item.address.lower().startswith("fe80:")
+                if item.mac.lower() == nic.mac.lower()
             ),
         )
         for nic in facts.nics

@@ -23,7 +23,7 @@ class Step:
     @property
     def summary(self) -> str:
         """One line for people."""
-        return self.name
+        return self.name.replace("-", " ")
 
     def planned(self) -> PlannedStep:
         """The step as a preview shows it."""
