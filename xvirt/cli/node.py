@@ -1,0 +1,70 @@
+"""`node`, `version`, `completion`: about nodes and the command itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from xvirt import __version__
+from xvirt.cli.session import Session, pass_session
+from xvirt.cli.tables import to_yaml
+from xvirt.client.pki import init_pki
+from xvirt.model.errors import XvirtError
+
+
+@click.group()
+def node() -> None:
+    """Nodes: certificates, facts."""
+
+
+@node.command("init-pki")
+@click.option("--dir", "directory", required=True, type=click.Path(path_type=Path), help="Folder for keys.")
+@click.option("--node", "nodes", multiple=True, metavar="NAME", help="A node; its certificate serves.")
+@click.option("--client", "clients", multiple=True, metavar="NAME", help="A client; its certificate connects.")
+def init_pki_command(directory: Path, nodes: tuple[str, ...], clients: tuple[str, ...]) -> None:
+    """Make a CA and certificates for a small installation. What is there is kept; names are added."""
+    for path in init_pki(directory, nodes, clients):
+        click.echo(path)
+
+
+@node.command("info")
+@pass_session
+def info(session: Session) -> None:
+    """What the node is: capacity, versions, accelerator, pools."""
+    with session.connect() as client:
+        described = client.node_info()
+        click.echo(to_yaml(described.document).rstrip())
+        click.echo(f"capabilities: {', '.join(described.capabilities)}")
+
+
+@click.command()
+@click.option("--client", "is_client_only", is_flag=True, help="Do not ask the node.")
+@pass_session
+def version(session: Session, is_client_only: bool) -> None:
+    """Versions of this command and of the node."""
+    click.echo(f"client: {__version__}")
+    if is_client_only:
+        return
+    try:
+        with session.connect() as client:
+            status = client.node_info().document["status"]
+    except XvirtError as error:
+        click.echo(f"node: {error.message}")
+        return
+    click.echo(
+        f"node {status['nodeName']}: {status['xvirtVersion']} (libvirt {status['libvirtVersion']},"
+        f" QEMU {status['qemuVersion']}, {status['accelerator']})"
+    )
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a completion script: `source <(xvirt completion bash)`."""
+    cls = get_completion_class(shell)
+    if cls is None:
+        raise click.UsageError(f"no completion for {shell}")
+    click.echo(cls(context.find_root().command, {}, "xvirt", "_XVIRT_COMPLETE").source())
