@@ -1,0 +1,126 @@
+"""Readable documents beside the XML that they become; libvirt's own schema and libvirt itself accept each.
+
+`XVIRT_WRITE_GOLDEN=1` writes the XML anew; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+from lxml import etree
+
+from xvirt.domainxml.compare import lost
+from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.placement import keep_placement
+from xvirt.domainxml.ports import pci_address
+from xvirt.domainxml.tree import canonical, from_tree, parse_xml, to_text, to_tree
+from xvirt.policy import check
+
+HERE = Path(__file__).parent
+SCHEMAS = Path("/usr/share/libvirt/schemas")
+GOLDENS = sorted(HERE.glob("*.yaml"))
+DOMAINS = [path for path in GOLDENS if not path.stem.startswith(("network-", "pool-"))]
+SCHEMA_OF = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
+
+
+def by_name(path: Path) -> str:
+    return path.stem
+
+
+@functools.cache
+def schema(name: str) -> etree.RelaxNG:
+    """libvirt's RNG; it comes with the packages libvirt0 or libvirt-daemon-driver-*, which `./dev test` installs."""
+    return etree.RelaxNG(etree.parse(str(SCHEMAS / name)))
+
+
+def define(connection: libvirt.virConnect, root: etree._Element) -> etree._Element:
+    """Define with validation; returns what libvirt made of it."""
+    domain = connection.defineXMLFlags(to_text(root), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    return parse_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+
+def undefine(connection: libvirt.virConnect, root: etree._Element) -> None:
+    flags = libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_TPM
+    connection.lookupByUUIDString(root.findtext("uuid")).undefineFlags(flags)
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=by_name)
+def test_a_document_becomes_its_golden_xml(path: Path, sample: Any) -> None:
+    text = to_text(sample(path).render())
+    golden = path.with_suffix(".xml")
+    if os.environ.get("XVIRT_WRITE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=by_name)
+def test_golden_xml_is_valid_by_libvirts_schema(path: Path) -> None:
+    document = etree.parse(str(path.with_suffix(".xml")))
+    rules = schema(SCHEMA_OF[document.getroot().tag])
+    assert rules.validate(document), rules.error_log.last_error
+
+
+@pytest.mark.parametrize("path", GOLDENS, ids=by_name)
+def test_golden_xml_survives_the_tree(path: Path) -> None:
+    root = parse_xml(path.with_suffix(".xml").read_text())
+    assert canonical(from_tree(root.tag, to_tree(root))) == canonical(root)
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=by_name)
+def test_libvirt_keeps_everything_of_a_domain(path: Path, sample: Any, embedded: libvirt.virConnect) -> None:
+    intended = sample(path).render("qemu")
+    dumped = define(embedded, intended)
+    try:
+        assert lost(intended, dumped) == []
+        assert read_domain(dumped).mark == read_domain(intended).mark
+    finally:
+        undefine(embedded, intended)
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=by_name)
+def test_as_many_ports_stay_free_as_are_declared(path: Path, sample: Any, embedded: libvirt.virConnect) -> None:
+    loaded = sample(path)
+    intended = loaded.render("qemu")
+    dumped = define(embedded, intended)
+    try:
+        assert read_domain(dumped).free_pcie_ports >= loaded.resource.spec.devices.hotplug_ports
+    finally:
+        undefine(embedded, intended)
+
+
+def places(root: etree._Element) -> dict[tuple[str, ...], tuple[Any, str]]:
+    """Where each device is: PCI address and disk target by tag, alias, type, index and model."""
+    found = {}
+    for device in root.iterfind("devices/*"):
+        alias, target = device.find("alias"), device.find("target")
+        name = alias.get("name", "") if alias is not None else ""
+        key = (device.tag, name, *(device.get(item, "") for item in ("type", "index", "model")))
+        found[key] = (pci_address(device), target.get("dev", "") if target is not None else "")
+    return found
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=by_name)
+def test_a_redefinition_moves_no_device(path: Path, sample: Any, embedded: libvirt.virConnect) -> None:
+    first = define(embedded, sample(path).render("qemu"))
+    try:
+        again = sample(path).render("qemu")
+        keep_placement(again, first, None)
+        second = define(embedded, again)
+        assert places(second) == places(first)
+        assert lost(again, second) == []
+        assert sorted(canonical(item) for item in second.find("devices")) == sorted(
+            canonical(item) for item in first.find("devices")
+        )
+    finally:
+        undefine(embedded, first)
+
+
+@pytest.mark.parametrize("path", [path for path in DOMAINS if "overlay" not in path.stem], ids=by_name)
+def test_what_typed_fields_make_passes_the_strictest_policy(path: Path, sample: Any) -> None:
+    loaded = sample(path)
+    assert check(loaded.render(), "restricted", loaded.own) == ()
