@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xvirt.model.codec import encode
 from xvirt.model.fields import Attribute, Mutability, attributes, element_type, is_spec_class
 from xvirt.model.kinds import BY_NAME
+from xvirt.model.values import encode
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,37 +1,54 @@
 """Documents to typed objects and back: one canonical form, so that two spellings of the same thing are equal.
 
-document (JSON values) --validate--> normalise (defaults, canonical quantities) --decode--> dataclasses --encode--> document
+document (JSON values) --validate--> decode (defaults, quantities) --> dataclasses --encode--> the canonical document
 """
 
 from __future__ import annotations
 
-import enum
-import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from xvirt import API_VERSION
 from xvirt.model import limits
+from xvirt.model.checks import find_problems
 from xvirt.model.errors import InvalidSpec, Problem
-from xvirt.model.fields import Attribute, attributes, element_type, is_spec_class, is_string_map, is_tree
+from xvirt.model.fields import attributes
+from xvirt.model.jsontext import read_json
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import DEFAULT_NAMESPACE, ObjectMeta, Resource, Scope
-from xvirt.model.quantity import ByteSize
-from xvirt.model.validation import SERVER_METADATA, check_rules, validate
+from xvirt.model.validation import check_size, own_metadata, validate
+from xvirt.model.values import canonical_json, decode, encode
+from xvirt.model.wording import show
 
-T = TypeVar("T")
+__all__ = [
+    "canonical_json",
+    "decode",
+    "document_of",
+    "encode",
+    "from_json",
+    "normalise",
+    "parse",
+    "to_document",
+]
 
 
 def parse(document: Mapping[str, Any]) -> Resource:
-    """Validate, fill in defaults, and type. Raises InvalidSpec with every problem that was found."""
+    """Validate, fill in defaults, and type. Raises InvalidSpec with every problem that was found.
+
+    A status is typed where it is one of ours; anything else in its place is passed over.
+    """
     problems = validate(document)
     if problems:
         raise InvalidSpec(problems, _subject(document))
-    resource = _decode_resource(document)
-    broken = check_rules(resource.spec, "spec")
-    if broken:
-        raise InvalidSpec(broken, resource.key)
-    return resource
+    kind = BY_NAME[document["kind"]]
+    metadata = own_metadata(document["metadata"])
+    metadata["namespace"] = "" if kind.scope is Scope.CLUSTER else metadata.get("namespace") or DEFAULT_NAMESPACE
+    return Resource(
+        kind=kind.name,
+        metadata=decode(ObjectMeta, metadata),
+        spec=decode(kind.spec, document.get("spec") or {}),
+        status=_decode_status(kind.status, document.get("status")),
+    )
 
 
 def _subject(document: Any) -> str:
@@ -39,22 +56,16 @@ def _subject(document: Any) -> str:
         return ""
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, Mapping) else None
-    kind = document.get("kind")
-    words = [word[:80] for word in (kind, name) if isinstance(word, str) and word.isprintable()]
-    return " ".join(words)
+    words = [word for word in (document.get("kind"), name) if isinstance(word, str) and word]
+    return " ".join(word if word.isascii() and word.isprintable() and len(word) < 80 else show(word) for word in words)
 
 
-def _decode_resource(document: Mapping[str, Any]) -> Resource:
-    kind = BY_NAME[document["kind"]]
-    metadata = {key: value for key, value in document["metadata"].items() if key not in SERVER_METADATA}
-    metadata["namespace"] = "" if kind.scope is Scope.CLUSTER else metadata.get("namespace") or DEFAULT_NAMESPACE
-    status = document.get("status")
-    return Resource(
-        kind=kind.name,
-        metadata=decode(ObjectMeta, metadata),
-        spec=decode(kind.spec, document.get("spec") or {}),
-        status=decode(kind.status, status) if isinstance(status, Mapping) and status.get("conditions") else None,
-    )
+def _decode_status(cls: type, status: Any) -> Any:
+    if not isinstance(status, Mapping) or not status.get("conditions"):
+        return None
+    known = {item.json_name for item in attributes(cls)}
+    own = {key: value for key, value in status.items() if key in known}
+    return None if find_problems(cls, own, "status") else decode(cls, own)
 
 
 def normalise(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,65 +91,18 @@ def to_document(resource: Resource) -> dict[str, Any]:
     }
 
 
-def encode(value: Any) -> Any:
-    """JSON values of a spec or status dataclass, or of anything within one."""
-    if is_spec_class(type(value)):
-        pairs = ((item.json_name, getattr(value, item.name)) for item in attributes(type(value)))
-        return {name: encode(entry) for name, entry in pairs if entry is not None}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, ByteSize):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [encode(entry) for entry in value]
-    if isinstance(value, Mapping):
-        return {key: encode(entry) for key, entry in value.items()}
-    return value
-
-
-def decode(cls: type[T], mapping: Mapping[str, Any]) -> T:
-    """Type JSON values that are valid for the dataclass; unknown keys (of a newer release's status) are passed over."""
-    values = {
-        item.name: _decode(item, mapping[item.json_name])
-        for item in attributes(cls)
-        if mapping.get(item.json_name) is not None
-    }
-    return cls(**values)
-
-
-def _decode(attribute: Attribute, value: Any) -> Any:
-    return _decode_as(attribute.annotation, value)
-
-
-def _decode_as(annotation: Any, value: Any) -> Any:
-    inner = element_type(annotation)
-    if inner is not None:
-        return tuple(_decode_as(inner, entry) for entry in value)
-    if is_spec_class(annotation):
-        return decode(annotation, value)
-    if is_string_map(annotation) or is_tree(annotation):
-        return value
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum | ByteSize):
-        return annotation(value)
-    return value
-
-
-def canonical_json(value: Any) -> bytes:
-    """Sorted keys, no spaces, UTF-8: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def from_json(data: bytes) -> dict[str, Any]:
     """A document from JSON bytes. Raises InvalidSpec where it is too large, broken, too deep or no map."""
     if len(data) > limits.DOCUMENT_MAX_BYTES:
-        problem = Problem(
-            "", f"the document has {len(data)} bytes, {limits.DOCUMENT_MAX_BYTES} are allowed", "split it"
-        )
-        raise InvalidSpec([problem])
+        message = f"the document has {len(data)} bytes, {limits.DOCUMENT_MAX_BYTES} are allowed"
+        raise InvalidSpec([Problem("", message, "split it")])
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        value = read_json(data)
+    except ValueError as error:
         raise InvalidSpec([Problem("", f"not JSON: {error}")]) from error
     if not isinstance(value, dict):
         raise InvalidSpec([Problem("", "a document must be a map")])
+    problem = check_size(value)
+    if problem is not None:
+        raise InvalidSpec([problem])
     return value

@@ -37,6 +37,7 @@ class Format(enum.Enum):
 
     TEXT = "text"
     LABEL = "label"
+    LABEL_VALUE = "label-value"
     MAC = "mac"
     IP = "ip"
     INTERFACE_CIDR = "interface-cidr"

@@ -23,3 +23,8 @@ VOLUME_MIN_BYTES = 1 << 20
 VOLUME_MAX_BYTES = 64 << 40
 USER_DATA_MAX_BYTES = 512 << 10
 LABELS_MAX = 64
+ANNOTATION_MAX_LENGTH = 256 << 10
+"""Kubernetes' bound for all annotations of an object together; `kubectl apply` keeps a whole document in one."""
+
+PROBLEMS_MAX = 100
+"""Problems of one document that are told; a number says how many more there are."""

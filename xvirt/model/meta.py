@@ -48,10 +48,19 @@ class ObjectMeta:
         maximum=(1 << 63) - 1,
     )
     labels: Mapping[str, str] | None = field(
-        "Labels to select by.", Mutability.LIVE, default=None, max_items=limits.LABELS_MAX, max_length=63
+        "Labels to select by.",
+        Mutability.LIVE,
+        default=None,
+        format=Format.LABEL_VALUE,
+        max_items=limits.LABELS_MAX,
+        max_length=63,
     )
     annotations: Mapping[str, str] | None = field(
-        "Free text for tools.", Mutability.LIVE, default=None, max_items=limits.LABELS_MAX, max_length=4096
+        "Free text for tools.",
+        Mutability.LIVE,
+        default=None,
+        max_items=limits.LABELS_MAX,
+        max_length=limits.ANNOTATION_MAX_LENGTH,
     )
 
 
@@ -111,5 +120,6 @@ class Resource:
 
     @property
     def key(self) -> str:
-        """`Kind namespace/name`, for messages."""
-        return f"{self.kind} {self.metadata.namespace}/{self.metadata.name}"
+        """`Kind namespace/name`, for messages; a cluster-scoped kind has no namespace."""
+        place = f"{self.metadata.namespace}/" if self.metadata.namespace else ""
+        return f"{self.kind} {place}{self.metadata.name}"

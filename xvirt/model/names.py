@@ -13,12 +13,16 @@ LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 LABEL_MAX_LENGTH = 63
 
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+"""Key of a label or an annotation (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/)."""
+
 _OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
 _IPV6 = r"[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}"
 
 PATTERNS: dict[Format, str] = {
     Format.LABEL: LABEL,
+    Format.LABEL_VALUE: r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$",
     Format.MAC: r"^[0-9a-f][02468ace](:[0-9a-f]{2}){5}$",
     Format.IP: rf"^({_IPV4}|{_IPV6})$",
     Format.INTERFACE_CIDR: rf"^({_IPV4}/(3[0-2]|[12]?[0-9])|{_IPV6}/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$",
@@ -36,6 +40,7 @@ PATTERNS: dict[Format, str] = {
 DESCRIPTIONS: dict[Format, str] = {
     Format.TEXT: "text without control characters",
     Format.LABEL: "a DNS label: lower-case letters, digits and '-', at most 63 characters, no '-' at either end",
+    Format.LABEL_VALUE: "a label's value: at most 63 letters, digits and -_., with a letter or digit at either end",
     Format.MAC: "a unicast MAC address in lower case such as 02:00:5e:10:00:01",
     Format.IP: "an IPv4 or IPv6 address",
     Format.INTERFACE_CIDR: "an address with prefix length such as 192.0.2.1/24",

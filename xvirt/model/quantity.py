@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Self
 
@@ -21,7 +22,7 @@ class ByteSize(int):
     def __new__(cls, value: int | str) -> Self:
         size = _parse(value) if isinstance(value, str) else int(value)
         if not 0 <= size <= _MAXIMUM:
-            raise ValueError(f"{value!r} is outside 0 .. 2^63-1 bytes")
+            raise ValueError(f"{_shorten(value)} is outside 0 .. 2^63-1 bytes")
         return super().__new__(cls, size)
 
     def __str__(self) -> str:
@@ -34,10 +35,16 @@ class ByteSize(int):
         return f"ByteSize({str(self)!r})"
 
 
+def _shorten(value: int | str) -> str:
+    if isinstance(value, int):  # a number of thousands of digits has no text in Python
+        return str(int(value)) if -(10**30) < value < 10**30 else f"a number of {value.bit_length()} bits"
+    return json.dumps(value[:40])
+
+
 def _parse(text: str) -> int:
     match = re.fullmatch(PATTERN, text, re.ASCII)
     if match is None or len(text) > 32:
-        raise ValueError(f"{text[:40]!r} is not a quantity such as 2Gi, 500M or 1048576")
+        raise ValueError(f"{_shorten(text)} is not a quantity such as 2Gi, 500M or 1048576")
     whole, fraction, suffix = match.group(1), match.group(2) or "", match.group(3) or ""
     if suffix == "m":
         numerator, denominator = int(whole), 1000
@@ -46,5 +53,5 @@ def _parse(text: str) -> int:
         numerator, denominator = int(whole + digits) * _FACTORS[suffix], 10 ** len(digits)
     size, remainder = divmod(numerator, denominator)
     if remainder:
-        raise ValueError(f"{text!r} is not a whole number of bytes")
+        raise ValueError(f"{_shorten(text)} is not a whole number of bytes")
     return size

@@ -22,7 +22,7 @@ Schema = dict[str, Any]
 
 @functools.cache
 def schema_of(cls: type) -> Schema:
-    """Schema of a spec dataclass: JSON name -> cerberus rules. `meta` carries the FieldSpec to the validator."""
+    """Schema of a spec dataclass: JSON name -> cerberus rules, those of `xvirt.model.checks` among them."""
     return {item.json_name: _rules(item) for item in attributes(cls)}
 
 
@@ -44,7 +44,7 @@ def _rules_of(annotation: Any, spec: FieldSpec) -> Schema:
     if is_spec_class(annotation):
         return {"type": "dict", "schema": schema_of(annotation)}
     if is_string_map(annotation):
-        return {"type": "dict", "maxlength": spec.max_items, "string_map": spec.max_length}
+        return {"type": "dict", "maxlength": spec.max_items, "string_map": (spec.format, spec.max_length)}
     if is_tree(annotation):
         return {"type": "dict", "tree": True}
     return _scalar(annotation, spec)
@@ -63,5 +63,5 @@ def _scalar(annotation: Any, spec: FieldSpec) -> Schema:
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return {"type": "string", "choice": [member.value for member in annotation]}
     if annotation is str:
-        return {"type": "string", "maxlength": spec.max_length, "text_format": spec.format}
+        return {"type": "string", "text": (spec.format, spec.max_length)}
     raise TypeError(f"no schema for {annotation}")

@@ -481,7 +481,9 @@ class Placement:
     """Which host may run the machine. A node plugin runs what it is given; only a cluster's scheduler reads these."""
 
     host: str | None = field("The one host.", FIXED, default=None, format=Format.LABEL, max_length=63)
-    node_selector: Mapping[str, str] | None = field("Labels that the host must have.", LIVE, default=None)
+    node_selector: Mapping[str, str] | None = field(
+        "Labels that the host must have.", LIVE, default=None, format=Format.LABEL_VALUE, max_length=63
+    )
     tolerations: tuple[Toleration, ...] = field("Taints that are put up with.", LIVE, default=())
     priority_class_name: str | None = field("PriorityClass.", LIVE, default=None, format=Format.DOMAIN_NAME)
 
