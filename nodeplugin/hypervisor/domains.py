@@ -1,185 +1,150 @@
-"""Domains, by libvirt."""
+"""Domains, by libvirt: definitions, power, devices."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import time
-from typing import Any
-
 import libvirt
+from lxml import etree
 
-from nodeplugin.hypervisor.connection import Connection
-from nodeplugin.hypervisor.port import (
-    BlockSize,
-    ConsoleStream,
-    DomainRecord,
-    DomainState,
-    InterfaceAddress,
-    Persistence,
-    Scope,
-    ShutdownMode,
-    XmlView,
-)
-from xvirt.model.errors import DeadlineExceeded, NotFound, XvirtError
+from nodeplugin.hypervisor.access import LibvirtAccess
+from nodeplugin.hypervisor.calls import Lane, LaneKind
+from nodeplugin.hypervisor.port import BlockSize, DomainRecord, Scope, ShutdownMode
+from nodeplugin.hypervisor.states import read_all_records, read_record
+from xvirt.model.errors import Busy, DeadlineExceeded, NotFound, Refused, Unavailable
 
-DEFINE_TIMEOUT_S = 60.0
-"""The first define probes QEMU's capabilities: seconds, or a minute on a host with the KVM cache trap."""
-START_TIMEOUT_S = 120.0
-DESTROY_TIMEOUT_S = 20.0
-SAVE_TIMEOUT_S = 600.0
-DEVICE_TIMEOUT_S = 20.0
-AGENT_TIMEOUT_S = 3.0
-AGENT_SHUTDOWN_TIMEOUT_S = 3.0
-
-_STATES = {
-    libvirt.VIR_DOMAIN_NOSTATE: DomainState.NO_STATE,
-    libvirt.VIR_DOMAIN_RUNNING: DomainState.RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED: DomainState.BLOCKED,
-    libvirt.VIR_DOMAIN_PAUSED: DomainState.PAUSED,
-    libvirt.VIR_DOMAIN_SHUTDOWN: DomainState.SHUTDOWN,
-    libvirt.VIR_DOMAIN_SHUTOFF: DomainState.SHUTOFF,
-    libvirt.VIR_DOMAIN_CRASHED: DomainState.CRASHED,
-    libvirt.VIR_DOMAIN_PMSUSPENDED: DomainState.PM_SUSPENDED,
-}
-_REASON_PREFIXES = {
-    libvirt.VIR_DOMAIN_RUNNING: "VIR_DOMAIN_RUNNING_",
-    libvirt.VIR_DOMAIN_PAUSED: "VIR_DOMAIN_PAUSED_",
-    libvirt.VIR_DOMAIN_SHUTDOWN: "VIR_DOMAIN_SHUTDOWN_",
-    libvirt.VIR_DOMAIN_SHUTOFF: "VIR_DOMAIN_SHUTOFF_",
-    libvirt.VIR_DOMAIN_CRASHED: "VIR_DOMAIN_CRASHED_",
-}
-_REASONS = {
-    state: {
-        getattr(libvirt, name): name.removeprefix(prefix).lower()
-        for name in dir(libvirt)
-        if name.startswith(prefix) and not name.endswith("_LAST")
-    }
-    for state, prefix in _REASON_PREFIXES.items()
-}
 _SCOPES = {
     Scope.LIVE: libvirt.VIR_DOMAIN_AFFECT_LIVE,
     Scope.CONFIG: libvirt.VIR_DOMAIN_AFFECT_CONFIG,
     Scope.BOTH: libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG,
 }
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+_TPM_SINCE = 8_009_000
+"""libvirt 8.9.0: VIR_DOMAIN_UNDEFINE_TPM. Older daemons refuse the flag, and remove TPM state unasked."""
 
 
-def _record(domain: libvirt.virDomain) -> DomainRecord:
-    state, reason = domain.state()[:2]
-    return DomainRecord(
-        uuid=domain.UUIDString(),
-        name=domain.name(),
-        state=_STATES.get(state, DomainState.NO_STATE),
-        reason=_REASONS.get(state, {}).get(reason, "unknown"),
-        is_active=bool(domain.isActive()),
-        persistence=Persistence.PERSISTENT if domain.isPersistent() else Persistence.TRANSIENT,
-        is_autostarted=bool(domain.isPersistent() and domain.autostart()),
-        has_managed_save=bool(domain.isPersistent() and domain.hasManagedSaveImage()),
-        domain_id=domain.ID() if domain.isActive() else None,
-    )
+class LibvirtDomains(LibvirtAccess):
+    """Implements `nodeplugin.hypervisor.port.Domains`, with `guests.LibvirtGuests`."""
 
-
-class LibvirtDomains:
-    """Implements `nodeplugin.hypervisor.port.Domains`."""
-
-    _link: Connection
-
-    def _on_domain(self, action: str, uuid: str, work: Any, *, timeout_s: float = 10.0, monitor: bool = True) -> Any:
-        """Look the domain up and work on it; `monitor` says that QEMU itself must answer."""
-        lane = f"monitor {uuid}" if monitor else ""
-        return self._link.call(
-            f"{action} domain {uuid}",
-            lambda connection: work(connection.lookupByUUIDString(uuid)),
-            timeout_s=timeout_s,
-            lane=lane,
-        )
+    # lists and definitions
 
     def list_domains(self) -> list[DomainRecord]:
-        def work(connection: libvirt.virConnect) -> list[DomainRecord]:
-            found = []
-            for domain in connection.listAllDomains():
-                with contextlib.suppress(libvirt.libvirtError):  # gone between the two calls
-                    found.append(_record(domain))
-            return found
-
-        return self._link.call("list domains", work)
+        return self._link.call("list domains", read_all_records, Lane(LaneKind.READ, "domains"))
 
     def find_domain(self, uuid: str) -> DomainRecord | None:
         try:
-            found: DomainRecord = self._on_domain("look up", uuid, _record, monitor=False)
+            return self._on_domain("look up", uuid, read_record, kind=LaneKind.READ)
         except NotFound:
             return None
-        return found
 
     def find_domain_by_name(self, name: str) -> DomainRecord | None:
         try:
-            return self._link.call(f"look up domain {name}", lambda connection: _record(connection.lookupByName(name)))
+            return self._link.call(
+                f"look up domain {name}",
+                lambda connection: read_record(connection.lookupByName(name)),
+                Lane(LaneKind.READ, f"name {name}"),
+            )
         except NotFound:
             return None
 
-    def domain_xml(self, uuid: str, view: XmlView) -> str:
-        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if view is XmlView.INACTIVE else 0
-        text: str = self._on_domain("read", uuid, lambda domain: domain.XMLDesc(flags), monitor=False)
-        return text
-
     def define_domain(self, xml: str) -> None:
-        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        uuid = definition_uuid(xml)
         self._link.call(
-            "define domain", lambda connection: connection.defineXMLFlags(xml, flags), timeout_s=DEFINE_TIMEOUT_S
+            f"define domain {uuid}",
+            lambda connection: connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE),
+            Lane(LaneKind.HOST, uuid),
+            timeout_s=self._options.define_timeout_s,
         )
 
     def undefine_domain(self, uuid: str) -> None:
-        flags = (
-            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-            | libvirt.VIR_DOMAIN_UNDEFINE_TPM
-        )
-        self._on_domain("undefine", uuid, lambda domain: domain.undefineFlags(flags), monitor=False)
+        def work(connection: libvirt.virConnect) -> None:
+            has_tpm_flag = connection.getLibVersion() >= _TPM_SINCE
+            flags = _UNDEFINE | (getattr(libvirt, "VIR_DOMAIN_UNDEFINE_TPM", 0) if has_tpm_flag else 0)
+            connection.lookupByUUIDString(uuid).undefineFlags(flags)
+
+        self._link.call(f"undefine domain {uuid}", work, Lane(LaneKind.MONITOR, uuid))
+
+    def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
+        def work(domain: libvirt.virDomain) -> None:
+            flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0
+            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "xvirt", namespace_uri, flags)
+
+        try:
+            self._on_domain("take the mark off", uuid, work)
+        except NotFound as error:
+            if error.libvirt_code != libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                raise
+
+    # power
 
     def start_domain(self, uuid: str) -> None:
-        self._on_domain("start", uuid, lambda domain: domain.create(), timeout_s=START_TIMEOUT_S)
+        timeout_s = self._options.start_timeout_s
+        self._on_domain("start", uuid, lambda domain: domain.create(), kind=LaneKind.JOB, timeout_s=timeout_s)
 
     def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
-        flags = {
-            ShutdownMode.AGENT: libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
-            ShutdownMode.ACPI: libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
-            ShutdownMode.ANY: libvirt.VIR_DOMAIN_SHUTDOWN_DEFAULT,
-        }[mode]
-        if mode is not ShutdownMode.AGENT:
-            self._on_domain("shut down", uuid, lambda domain: domain.shutdownFlags(flags))
+        if mode is not ShutdownMode.ACPI and self._ask_agent_to_power_off(uuid):
             return
         try:
-            self._link.call(
-                f"shut down domain {uuid} by its agent",
-                lambda connection: connection.lookupByUUIDString(uuid).shutdownFlags(flags),
-                timeout_s=AGENT_SHUTDOWN_TIMEOUT_S,
-                lane=f"agent {uuid}",
+            flags = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+            self._on_domain("press the power button of", uuid, lambda domain: domain.shutdownFlags(flags))
+        except Refused:
+            if mode is ShutdownMode.ACPI or self._is_active(uuid):
+                raise  # else it obeyed its agent meanwhile
+
+    def _ask_agent_to_power_off(self, uuid: str) -> bool:
+        """True where the agent took it. libvirt waits up to 60 s for a guest that says nothing: only the agent's lane is held so long."""
+        flags = libvirt.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT
+        timeout_s = self._options.agent_shutdown_timeout_s
+        try:
+            self._on_domain(
+                "shut down by its agent",
+                uuid,
+                lambda domain: domain.shutdownFlags(flags),
+                kind=LaneKind.AGENT,
+                timeout_s=timeout_s,
             )
-        except XvirtError:
-            # A guest that ignores its agent blocks that call; the power button is another way in.
-            self.shutdown_domain(uuid, ShutdownMode.ACPI)
+        except (Busy, DeadlineExceeded, Refused):
+            return False
+        except Unavailable as error:
+            if error.reason == "AgentNotResponding":
+                return False
+            raise
+        return True
 
     def destroy_domain(self, uuid: str) -> None:
+        graceful, timeout_s = libvirt.VIR_DOMAIN_DESTROY_GRACEFUL, self._options.graceful_destroy_timeout_s
         try:
-            self._link.call(
-                f"power off domain {uuid}",
-                lambda connection: connection.lookupByUUIDString(uuid).destroyFlags(
-                    libvirt.VIR_DOMAIN_DESTROY_GRACEFUL
-                ),
-                timeout_s=DESTROY_TIMEOUT_S,
-                lane=f"destroy {uuid}",
+            self._on_domain(
+                "power off",
+                uuid,
+                lambda domain: domain.destroyFlags(graceful),
+                kind=LaneKind.DESTROY,
+                timeout_s=timeout_s,
             )
-        except NotFound:
-            raise
-        except XvirtError:
-            self._link.call(
-                f"kill domain {uuid}",
-                lambda connection: connection.lookupByUUIDString(uuid).destroy(),
-                timeout_s=DESTROY_TIMEOUT_S,
-                lane=f"kill {uuid}",
-            )
+        except (Busy, DeadlineExceeded):
+            if self._is_active(uuid):
+                self._kill(uuid)
+        except Refused:
+            # Either it is off, or QEMU ignores SIGTERM: stopped, or in uninterruptible I/O.
+            if not self._is_active(uuid):
+                raise
+            self._kill(uuid)
+
+    def _kill(self, uuid: str) -> None:
+        timeout_s = self._options.destroy_timeout_s
+        try:
+            self._on_domain("kill", uuid, lambda domain: domain.destroy(), kind=LaneKind.KILL, timeout_s=timeout_s)
+        except Refused:
+            if self._is_active(uuid):
+                raise  # else SIGTERM had its effect meanwhile
+
+    def _is_active(self, uuid: str) -> bool:
+        record = self.find_domain(uuid)
+        return record is not None and record.is_active
 
     def reset_domain(self, uuid: str) -> None:
         self._on_domain("reset", uuid, lambda domain: domain.reset(0))
@@ -191,54 +156,49 @@ class LibvirtDomains:
         self._on_domain("resume", uuid, lambda domain: domain.resume())
 
     def save_domain(self, uuid: str) -> None:
-        self._on_domain("save", uuid, lambda domain: domain.managedSave(0), timeout_s=SAVE_TIMEOUT_S)
+        timeout_s = self._options.save_timeout_s
+        self._on_domain("save", uuid, lambda domain: domain.managedSave(0), kind=LaneKind.JOB, timeout_s=timeout_s)
 
     def save_progress_percent(self, uuid: str) -> int | None:
-        stats = self._link.call(
-            f"ask domain {uuid} for its job", lambda connection: connection.lookupByUUIDString(uuid).jobStats()
-        )
-        total = stats.get("memory_total") or stats.get("data_total")
-        if not total:
-            return None
-        done = stats.get("memory_processed") or stats.get("data_processed") or 0
-        return min(99, int(done * 100 / total))
+        def work(domain: libvirt.virDomain) -> int | None:
+            stats = domain.jobStats() if domain.isActive() else {}
+            total = stats.get("memory_total") or stats.get("data_total")
+            if not total or stats.get("type") == libvirt.VIR_DOMAIN_JOB_NONE:
+                return None
+            done = stats.get("memory_processed") or stats.get("data_processed") or 0
+            return min(99, int(done * 100 / total))
+
+        return self._on_domain("read the job of", uuid, work, kind=LaneKind.PROGRESS)
 
     def drop_managed_save(self, uuid: str) -> None:
-        self._on_domain("forget the saved state of", uuid, lambda domain: domain.managedSaveRemove(0), monitor=False)
+        self._on_domain("forget the saved state of", uuid, lambda domain: domain.managedSaveRemove(0))
+
+    # size and devices
 
     def set_vcpus(self, uuid: str, count: int, scope: Scope) -> None:
-        self._on_domain(
-            "set vCPUs of",
-            uuid,
-            lambda domain: domain.setVcpusFlags(count, _SCOPES[scope]),
-            timeout_s=DEVICE_TIMEOUT_S,
-        )
+        timeout_s = self._options.device_timeout_s
+        flags = _SCOPES[scope]
+        self._on_domain("set vCPUs of", uuid, lambda domain: domain.setVcpusFlags(count, flags), timeout_s=timeout_s)
 
     def set_memory(self, uuid: str, size_bytes: int, scope: Scope) -> None:
-        self._on_domain("set memory of", uuid, lambda domain: domain.setMemoryFlags(size_bytes // 1024, _SCOPES[scope]))
+        kib = size_bytes // 1024
+        self._on_domain("set memory of", uuid, lambda domain: domain.setMemoryFlags(kib, _SCOPES[scope]))
 
     def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        self._on_domain(
-            "attach to",
-            uuid,
-            lambda domain: domain.attachDeviceFlags(xml, _SCOPES[scope]),
-            timeout_s=DEVICE_TIMEOUT_S,
-        )
+        timeout_s = self._options.device_timeout_s
+        flags = _SCOPES[scope]
+        self._on_domain("attach to", uuid, lambda domain: domain.attachDeviceFlags(xml, flags), timeout_s=timeout_s)
 
     def detach_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        self._on_domain(
-            "detach from",
-            uuid,
-            lambda domain: domain.detachDeviceFlags(xml, _SCOPES[scope]),
-            timeout_s=DEVICE_TIMEOUT_S,
-        )
+        timeout_s = self._options.device_timeout_s
+        flags = _SCOPES[scope]
+        self._on_domain("detach from", uuid, lambda domain: domain.detachDeviceFlags(xml, flags), timeout_s=timeout_s)
 
     def update_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        timeout_s = self._options.device_timeout_s
+        flags = _SCOPES[scope]
         self._on_domain(
-            "update a device of",
-            uuid,
-            lambda domain: domain.updateDeviceFlags(xml, _SCOPES[scope]),
-            timeout_s=DEVICE_TIMEOUT_S,
+            "update a device of", uuid, lambda domain: domain.updateDeviceFlags(xml, flags), timeout_s=timeout_s
         )
 
     def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
@@ -249,138 +209,12 @@ class LibvirtDomains:
         capacity, allocation, _ = self._on_domain(f"read {target} of", uuid, lambda domain: domain.blockInfo(target))
         return BlockSize(capacity_bytes=capacity, allocation_bytes=allocation)
 
-    def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
-        def work(domain: libvirt.virDomain) -> None:
-            flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-            if domain.isActive():
-                flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
-            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "xvirt", namespace_uri, flags)
 
-        with contextlib.suppress(NotFound):
-            self._on_domain("take the mark off", uuid, work, monitor=False)
-
-    def ping_monitor(self, uuid: str) -> None:
-        self._on_domain(
-            "ask the monitor of",
-            uuid,
-            lambda domain: domain.memoryStats(),  # one query-balloon; a raw monitor command would taint the domain
-            timeout_s=5.0,
-        )
-
-    def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
-        found: dict[tuple[str, str], InterfaceAddress] = {}
-        sources = [
-            (libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, "lease"),
-            (libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, "arp"),
-        ]
-        if self.is_agent_connected(uuid):
-            sources.insert(0, (libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, "agent"))
-        for source, name in sources:
-            for item in self._addresses_from(uuid, source, name):
-                found.setdefault((item.mac, item.address), item)
-        return list(found.values())
-
-    def _addresses_from(self, uuid: str, source: int, name: str) -> list[InterfaceAddress]:
-        try:
-            answer = self._link.call(
-                f"ask for addresses of domain {uuid}",
-                lambda connection: connection.lookupByUUIDString(uuid).interfaceAddresses(source, 0),
-                timeout_s=AGENT_TIMEOUT_S,
-                lane=f"agent {uuid}" if name == "agent" else "",
-            )
-        except XvirtError:
-            return []
-        found = []
-        for device in answer.values():
-            mac = (device.get("hwaddr") or "").lower()
-            if mac in ("", "00:00:00:00:00:00"):
-                continue
-            found += [
-                InterfaceAddress(mac=mac, address=item["addr"], prefix=item["prefix"], source=name)
-                for item in device.get("addrs") or ()
-            ]
-        return found
-
-    def is_agent_connected(self, uuid: str) -> bool:
-        text = self.domain_xml(uuid, XmlView.CURRENT)
-        return "name='org.qemu.guest_agent.0' state='connected'" in text
-
-    def agent_facts(self, uuid: str) -> dict[str, object]:
-        if not self.is_agent_connected(uuid):
-            raise NotFound(f"domain {uuid}: the guest agent is not connected", reason="AgentNotConnected")
-        answer: dict[str, object] = self._link.call(
-            f"ask the agent of domain {uuid}",
-            lambda connection: connection.lookupByUUIDString(uuid).guestInfo(0, 0),
-            timeout_s=AGENT_TIMEOUT_S,
-            lane=f"agent {uuid}",
-        )
-        return answer
-
-    def domain_stats(self, uuid: str) -> dict[str, object]:
-        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-
-        def work(connection: libvirt.virConnect) -> dict[str, object]:
-            domain = connection.lookupByUUIDString(uuid)
-            rows = connection.domainListGetStats([domain], 0, flags)
-            return json.loads(json.dumps(rows[0][1], default=str)) if rows else {}
-
-        return self._link.call(f"read statistics of domain {uuid}", work)
-
-    def console_stream(self, uuid: str, *, force: bool) -> ConsoleStream:
-        def work(connection: libvirt.virConnect) -> LibvirtConsole:
-            stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-            flags = libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else libvirt.VIR_DOMAIN_CONSOLE_SAFE
-            domain = connection.lookupByUUIDString(uuid)
-            try:
-                domain.openConsole(None, stream, flags)
-            except libvirt.libvirtError as error:
-                if "safe console handling" not in (error.get_error_message() or ""):
-                    raise
-                domain.openConsole(None, stream, 0 if not force else libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-            return LibvirtConsole(stream)
-
-        return self._link.call(f"open console of domain {uuid}", work)
-
-
-CONSOLE_POLL_S = 0.02
-
-
-class LibvirtConsole:
-    """A console's stream, polled: a stream callback would need the event thread for each byte."""
-
-    def __init__(self, stream: libvirt.virStream) -> None:
-        self._stream = stream
-        self._is_closed = False
-
-    def read(self, limit_bytes: int, timeout_s: float) -> bytes | None:
-        deadline = time.monotonic() + timeout_s
-        while not self._is_closed:
-            try:
-                data = self._stream.recv(limit_bytes)
-            except libvirt.libvirtError:
-                return None
-            if data == b"":
-                return None
-            if isinstance(data, bytes):
-                return data
-            if time.monotonic() >= deadline:
-                return b""
-            time.sleep(CONSOLE_POLL_S)
-        return None
-
-    def write(self, data: bytes) -> None:
-        deadline = time.monotonic() + 5.0
-        while data and not self._is_closed:
-            sent = self._stream.send(data)
-            if sent > 0:
-                data = data[sent:]
-            elif time.monotonic() > deadline:
-                raise DeadlineExceeded("the guest does not read its console")
-            else:
-                time.sleep(CONSOLE_POLL_S)
-
-    def close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            with contextlib.suppress(libvirt.libvirtError):
-                self._stream.abort()
+def definition_uuid(xml: str) -> str:
+    """The UUID in a domain's, network's or pool's XML; empty where it has none. Malformed XML is for libvirt to refuse."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, recover=True)
+    try:
+        root = etree.fromstring(xml.encode(), parser)
+    except etree.XMLSyntaxError:
+        return ""
+    return (root.findtext("uuid") or "").strip() if root is not None else ""

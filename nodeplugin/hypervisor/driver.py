@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from xml.etree import ElementTree
 
 import libvirt
+from lxml import etree
 
-from nodeplugin.hypervisor.connection import Connection
+from nodeplugin.hypervisor.calls import Lane, LaneKind
+from nodeplugin.hypervisor.connection import Connection, HypervisorOptions
 from nodeplugin.hypervisor.domains import LibvirtDomains
 from nodeplugin.hypervisor.events import register_events
-from nodeplugin.hypervisor.networks import LibvirtNetworks, LibvirtPools
-from nodeplugin.hypervisor.port import EventListener, HostFacts
+from nodeplugin.hypervisor.guests import LibvirtGuests
+from nodeplugin.hypervisor.networks import LibvirtNetworks
+from nodeplugin.hypervisor.pools import LibvirtPools
+from nodeplugin.hypervisor.port import EventKind, EventListener, HostFacts, HypervisorEvent
 
-PROBE_TIMEOUT_S = 90.0
-"""The first question for capabilities starts QEMU; on a host with the KVM cache trap that takes up to a minute."""
+_DEFAULTS = HypervisorOptions()
 
 
-class LibvirtHypervisor(LibvirtDomains, LibvirtNetworks, LibvirtPools):
-    """All ports over one connection."""
+class LibvirtHypervisor(LibvirtDomains, LibvirtGuests, LibvirtNetworks, LibvirtPools):
+    """All ports over one connection. Opening is tried again for ever: look at `is_connected`, or wait for CONNECTED."""
 
-    def __init__(self, uri: str) -> None:
-        self._link = Connection(uri)
+    def __init__(self, uri: str, *, options: HypervisorOptions = _DEFAULTS) -> None:
+        self._link = Connection(uri, options)
         self._facts: HostFacts | None = None
+        self._link.subscribe(self._forget_facts)
         register_events(self._link)
         self._link.start()
 
     def facts(self) -> HostFacts:
-        if self._facts is None:
-            self._facts = self._link.call("read the host's facts", _read_facts, timeout_s=PROBE_TIMEOUT_S)
-        return self._facts
+        found = self._facts
+        if found is None:
+            lane = Lane(LaneKind.READ, "host")
+            found = self._link.call("read the host's facts", _read_facts, lane, timeout_s=self._options.facts_timeout_s)
+            self._facts = found
+        return found
+
+    def _forget_facts(self, event: HypervisorEvent) -> None:
+        if event.kind is EventKind.CONNECTED:  # perhaps another version of libvirt
+            self._facts = None
+
+    def lost_threads(self) -> int:
+        """Threads whose call has not come back in time."""
+        return self._link.lost_threads()
 
     def subscribe(self, listener: EventListener) -> None:
         self._link.subscribe(listener)
@@ -44,7 +58,7 @@ class LibvirtHypervisor(LibvirtDomains, LibvirtNetworks, LibvirtPools):
 
 def _read_facts(connection: libvirt.virConnect) -> HostFacts:
     began = time.monotonic()
-    capabilities = ElementTree.fromstring(connection.getCapabilities())
+    capabilities = etree.fromstring(connection.getCapabilities().encode())
     probe_seconds = time.monotonic() - began
     info: list[Any] = connection.getInfo()
     types = {item.get("type") for item in capabilities.iterfind("guest/arch/domain")}

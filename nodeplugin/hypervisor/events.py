@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import libvirt
@@ -9,38 +11,109 @@ import libvirt
 from nodeplugin.hypervisor.connection import Connection
 from nodeplugin.hypervisor.port import EventKind
 
+_KINDS = {
+    "LIFECYCLE": EventKind.LIFECYCLE,
+    "REBOOT": EventKind.LIFECYCLE,
+    "DEVICE_REMOVED": EventKind.DEVICE_REMOVED,
+    "DEVICE_REMOVAL_FAILED": EventKind.DEVICE_REMOVAL_FAILED,
+    "DEVICE_ADDED": EventKind.DEVICE_ADDED,
+    "AGENT_LIFECYCLE": EventKind.AGENT,
+    "BALLOON_CHANGE": EventKind.OTHER,
+    "MEMORY_DEVICE_SIZE_CHANGE": EventKind.OTHER,
+    "IO_ERROR_REASON": EventKind.OTHER,
+    "WATCHDOG": EventKind.OTHER,
+    "CONTROL_ERROR": EventKind.OTHER,
+    "TRAY_CHANGE": EventKind.OTHER,
+    "METADATA_CHANGE": EventKind.OTHER,
+    "BLOCK_JOB_2": EventKind.OTHER,
+    "JOB_COMPLETED": EventKind.OTHER,
+}
 
-def register_events(connection: Connection) -> None:
+
+def _numbers(prefix: str) -> dict[int, str]:
+    """Names of an enumeration of the binding, lower case, by number."""
+    names = [name for name in dir(libvirt) if name.startswith(prefix) and not name.endswith("_LAST")]
+    return {getattr(libvirt, name): name.removeprefix(prefix).lower() for name in names}
+
+
+_LIFECYCLE_PREFIX = "VIR_DOMAIN_EVENT_"
+_LIFECYCLE = {
+    number: _numbers(f"{_LIFECYCLE_PREFIX}{name}_") | {-1: name.lower()}
+    for name in [
+        "DEFINED",
+        "UNDEFINED",
+        "STARTED",
+        "SUSPENDED",
+        "RESUMED",
+        "STOPPED",
+        "SHUTDOWN",
+        "PMSUSPENDED",
+        "CRASHED",
+    ]
+    for number in [getattr(libvirt, f"{_LIFECYCLE_PREFIX}{name}")]
+}
+
+
+def describe_lifecycle(event: int, detail: int) -> str:
+    """`stopped/crashed`, `started/booted`, ...; numbers where a newer libvirt says something new."""
+    names = _LIFECYCLE.get(event, {})
+    return f"{names.get(-1, str(event))}/{names.get(detail, str(detail))}"
+
+
+def register_events(link: Connection) -> None:
     """Have every new connection tell its events."""
-    connection.on_open(lambda opened: _register(opened, connection))
+    link.on_open(lambda opened: _register(opened, link))
 
 
-def _register(opened: libvirt.virConnect, connection: Connection) -> None:
-    def tell(kind: EventKind) -> Any:
-        def callback(conn: libvirt.virConnect, subject: Any, *rest: Any) -> None:
-            detail = "/".join(str(item) for item in rest[:-1])
-            connection.emit(kind, subject.UUIDString(), detail)
+def _register(opened: libvirt.virConnect, link: Connection) -> Callable[[], None]:
+    takings_back: list[Callable[[], Any]] = []
+    for name, kind in _KINDS.items():
+        event_id = getattr(libvirt, f"VIR_DOMAIN_EVENT_ID_{name}", None)
+        if event_id is not None:
+            register = functools.partial(
+                opened.domainEventRegisterAny, None, event_id, _callback(link, kind, name), None
+            )
+            takings_back += _try(register, opened.domainEventDeregisterAny)
+    others = (
+        (opened.networkEventRegisterAny, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, EventKind.NETWORK),
+        (opened.storagePoolEventRegisterAny, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, EventKind.POOL),
+    )
+    deregisters = (opened.networkEventDeregisterAny, opened.storagePoolEventDeregisterAny)
+    for (register_any, event_id, kind), deregister in zip(others, deregisters, strict=True):
+        takings_back += _try(
+            functools.partial(register_any, None, event_id, _callback(link, kind, ""), None), deregister
+        )
+    return lambda: _run_all(takings_back)
 
-        return callback
 
-    domain_events = {
-        libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE: EventKind.LIFECYCLE,
-        libvirt.VIR_DOMAIN_EVENT_ID_REBOOT: EventKind.LIFECYCLE,
-        libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: EventKind.DEVICE_REMOVED,
-        libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: EventKind.DEVICE_REMOVAL_FAILED,
-        libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED: EventKind.DEVICE_ADDED,
-        libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: EventKind.AGENT,
-        libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_WATCHDOG: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2: EventKind.OTHER,
-        libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: EventKind.OTHER,
-    }
-    for event_id, kind in domain_events.items():
-        opened.domainEventRegisterAny(None, event_id, tell(kind), None)
-    opened.networkEventRegisterAny(None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, tell(EventKind.NETWORK), None)
-    opened.storagePoolEventRegisterAny(None, libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, tell(EventKind.POOL), None)
+def _try(register: Callable[[], int], deregister: Callable[[int], Any]) -> list[Callable[[], Any]]:
+    """Register; nothing where this libvirt has no such event."""
+    try:
+        number = register()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG):
+            return []
+        raise
+    return [lambda: deregister(number)]
+
+
+def _run_all(actions: list[Callable[[], Any]]) -> None:
+    """Each of them, also after one that failed; then the first failure."""
+    first: libvirt.libvirtError | None = None
+    for action in actions:
+        try:
+            action()
+        except libvirt.libvirtError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
+def _callback(link: Connection, kind: EventKind, name: str) -> Callable[..., None]:
+    def tell(connection: libvirt.virConnect, subject: Any, *rest: Any) -> None:
+        values = rest[:-1]  # the last is the opaque value of the registration
+        is_lifecycle = name == "LIFECYCLE" and len(values) == 2
+        detail = describe_lifecycle(*values) if is_lifecycle else "/".join(str(value) for value in values)
+        link.emit(kind, subject.UUIDString(), detail)
+
+    return tell
