@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from nodeplugin.plan.observation import NodeSettings
+from nodeplugin.plan.storage import inline_path
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Tombstone
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
 from xvirt.domainxml.overlay import apply_overlay
 from xvirt.model.changes import FieldDifference, field_changes
+from xvirt.model.codec import parse
 from xvirt.model.errors import Conflict, Forbidden, Refused
 from xvirt.model.exchange import Caller, FieldChange, Impact, Token
 from xvirt.model.fields import Mutability
 from xvirt.model.identity import host_name, inline_volume_name
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
+from xvirt.model.virtualmachine import DiskDeletionPolicy
 from xvirt.policy import enforce
 
 _IMPACTS = {Mutability.LIVE: Impact.LIVE, Mutability.RESTART: Impact.RESTART, Mutability.FIXED: Impact.REFUSED}
@@ -86,21 +89,41 @@ def _field_change(item: FieldDifference) -> FieldChange:
     return FieldChange(path=item.path, old=item.old, new=item.new, impact=impact, reason=reason)
 
 
-def check_policy(
-    stored: StoredObject, resource: Resource, old: StoredObject | None, settings: NodeSettings
-) -> tuple[tuple[str, str], ...]:
-    """Judge the final XML by the object's profile. Returns the run record's garbage, for volumes no longer declared."""
+def check_policy(stored: StoredObject, resource: Resource, settings: NodeSettings) -> None:
+    """Judge a machine's final XML by the object's profile. Raises PolicyRefused."""
     if resource.kind != "VirtualMachine":
-        return stored.run.garbage
+        return
     provisional = _provisional_context(stored, resource, settings)
     root = render_domain(resource, provisional)
     if resource.spec.domain is not None:
         apply_overlay(root, resource.spec.domain)
-    paths = [backing.path for backing in provisional.disks.values()]
-    paths += [name for backing in provisional.networks.values() for name in (backing.network, backing.bridge) if name]
-    paths += [path for path in (provisional.seed_path, provisional.console_log_path) if path]
-    enforce(root, stored.profile, frozenset(paths))
-    return stored.run.garbage
+    names = [name for backing in provisional.networks.values() for name in (backing.network, backing.bridge)]
+    paths = [*(backing.path for backing in provisional.disks.values()), *names]
+    paths += [provisional.seed_path, provisional.console_log_path]
+    enforce(root, stored.profile, frozenset(path for path in paths if path))
+
+
+def collect_garbage(
+    old: StoredObject | None, resource: Resource, pool_directories: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """(path, format) of volumes to be deleted once nobody uses them: those of inline disks with policy Delete that the new
+    document no longer declares, and those that waited already; what is declared again is taken off the list."""
+    if old is None or resource.kind != "VirtualMachine":
+        return ()
+    before = dict(old.run.garbage) | _inline_volumes(parse(old.document), pool_directories, only_doomed=True)
+    kept = _inline_volumes(resource, pool_directories, only_doomed=False)
+    return tuple((path, volume_format) for path, volume_format in sorted(before.items()) if path not in kept)
+
+
+def _inline_volumes(machine: Resource, pool_directories: Mapping[str, str], *, only_doomed: bool) -> dict[str, str]:
+    return {
+        inline_path(machine, disk, pool_directories[disk.pool]): disk.format.value
+        for disk in machine.spec.disks
+        if disk.source is not None
+        and disk.source.disk is None
+        and disk.pool in pool_directories
+        and (not only_doomed or disk.deletion_policy is DiskDeletionPolicy.DELETE)
+    }
 
 
 def _provisional_context(stored: StoredObject, resource: Resource, settings: NodeSettings) -> DomainContext:

@@ -13,7 +13,7 @@ import threading
 import uuid as uuids
 from collections.abc import Iterator
 
-from nodeplugin.admission import check_changes, check_policy, resolve_profile, resolve_token
+from nodeplugin.admission import check_changes, check_policy, collect_garbage, resolve_profile, resolve_token
 from nodeplugin.clock import Clock
 from nodeplugin.console import follow_log
 from nodeplugin.converge.converger import MACHINE, Converger
@@ -178,8 +178,12 @@ class NodeService:
             status=old.status if old else {},
             run=run,
         )
-        garbage = check_policy(stored, resource, old, self._host.settings)
+        check_policy(stored, resource, self._host.settings)
+        garbage = collect_garbage(old, resource, self._pool_directories() if old is not None else {})
         return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage)), changes
+
+    def _pool_directories(self) -> dict[str, str]:
+        return {name: record.path.rstrip("/") for name, record in self._host.index.pools().items()}
 
     def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...]) -> ApplyResult:
         try:

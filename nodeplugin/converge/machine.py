@@ -216,8 +216,8 @@ class MachineWorker:
     ) -> Visit:
         uid = desired.stored.uid
         observed = self._with_timers(uid, observed)
+        self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
-        self._operations.settle(desired.stored, observed.domain, error)
         if error is not None:
             self._recorder.fail(desired.stored, error)
             return Visit(has_failed=True)

@@ -1,0 +1,37 @@
+"""`python -m bench [NAME...] [--json FILE]`"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.apply_overhead import apply_overhead
+from bench.result import Result
+
+BENCHMARKS: dict[str, Callable[[int], Result]] = {"apply-overhead": apply_overhead}
+
+
+def main() -> int:
+    """Run benchmarks, print ratios, write JSON."""
+    parser = argparse.ArgumentParser(prog="./dev bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--json", type=Path, help="write name, ratio, goal, samples and method to this file")
+    parser.add_argument("--rounds", type=int, default=30, help="rounds of each side")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    results = [BENCHMARKS[name](arguments.rounds) for name in arguments.names or BENCHMARKS]
+    for result in results:
+        print(f"{result.name}: ratio {result.ratio:.3f} (goal {result.goal}); {result.summary}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps([dataclasses.asdict(item) for item in results], indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

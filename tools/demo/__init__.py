@@ -1,0 +1,1 @@
+"""`./dev demo`: the main job on one real node, each command with its real output."""
