@@ -99,7 +99,7 @@ class Node:
                 facts.probe_seconds,
             )
         ensure_default_pool(self._hypervisor, self._config.default_pool.name, self._config.default_pool.path)
-        verdict = choose_accelerator(self._config.accelerator.value, facts, Path(self._config.state_dir))
+        verdict = choose_accelerator(self._config.accelerator.value, facts)
         logger.info("guests run on %s: %s", verdict.accelerator.value, verdict.reason)
         host = self._host(verdict, facts.architecture)
         self._sweep(host)
