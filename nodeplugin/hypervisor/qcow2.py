@@ -25,7 +25,7 @@ class Qcow2Header:
 
 def read_header(path: str) -> Qcow2Header | None:
     """The header of a qcow2 file; None where the file is not one. Raises OSError."""
-    with open(path, "rb") as handle:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as handle:  # perhaps a FIFO
         head = handle.read(_HEADER.size + 8)
         if len(head) < _HEADER.size or head[:4] != MAGIC:
             return None
@@ -41,7 +41,7 @@ def read_header(path: str) -> Qcow2Header | None:
             backing = os.pread(handle.fileno(), backing_size, backing_offset).decode(errors="surrogateescape")
     return Qcow2Header(
         capacity_bytes=fields[5],
-        backing_path=os.path.join(os.path.dirname(path), backing) if backing else None,
+        backing_path=os.path.normpath(os.path.join(os.path.dirname(path), backing)) if backing else None,
         is_encrypted=fields[6] != 0,
         has_data_file=bool(incompatible & _EXTERNAL_DATA_BIT),
     )
