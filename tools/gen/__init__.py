@@ -1,1 +1,1 @@
-"""Everything that is generated: gRPC stubs, CRDs, reference pages. `./dev gen` writes them, `./dev gen --check` compares."""
+"""Writes what is generated from the model and from node.proto, or says what is stale. `./dev gen` calls it; nothing imports it but tests."""

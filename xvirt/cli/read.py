@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from xvirt.cli.selector import matches
@@ -11,8 +9,8 @@ from xvirt.cli.session import Session, parse_kind, parse_refs, pass_session, sho
 from xvirt.cli.tables import as_list, kind_of, lookup, object_rows, table, to_json, to_yaml
 from xvirt.cli.waiting import parse_condition, parse_duration, wait_for, watch_for_ever
 from xvirt.client.blocking import NodeClient
-from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.exchange import Description, Event, ObjectRef, ObjectView, Token, WatchEvent, WatchType
+from xvirt.model.explain import Depth
 from xvirt.model.explain import explain as explain_path
 from xvirt.model.kinds import BY_NAME, KINDS, Kind
 from xvirt.model.meta import Scope
@@ -220,9 +218,4 @@ def events(session: Session, words: tuple[str, ...], is_watching: bool) -> None:
 @click.option("--recursive", is_flag=True, help="All fields below.")
 def explain(path: str, recursive: bool) -> None:
     """Explain a kind or field: type, unit, default, what a change costs."""
-    word, _, rest = path.partition(".")
-    kind = parse_kind(word)
-    text: Any = explain_path(kind.name, [part for part in rest.split(".") if part], is_recursive=recursive)
-    if not text:
-        raise InvalidSpec([Problem("", f"{path} is not known")])
-    click.echo(text)
+    click.echo(explain_path([path], Depth.ALL if recursive else Depth.FIELDS).rstrip())

@@ -26,7 +26,8 @@ def field_changes(
 ) -> tuple[FieldDifference, ...]:
     """Differences between two valid specs; an absent field equals its default.
 
-    A list entry that came or went is one difference, of its list's mutability; a field within an entry has its own.
+    A list entry that came or went is one difference, of its list's mutability; a field within an entry has its own. Where the
+    order of a list counts, another order of the entries that stayed is one difference too: their names.
     """
     return tuple(_compare(BY_NAME[kind].spec, old or {}, new or {}, "spec"))
 
@@ -62,9 +63,13 @@ def _compare_field(item: Attribute, old: Any, new: Any, where: str) -> Iterator[
 def _compare_lists(
     item: Attribute, old: Mapping[str, Any], new: Mapping[str, Any], where: str
 ) -> Iterator[FieldDifference]:
+    kept, now = [name for name in old if name in new], [name for name in new if name in old]
+    if item.spec.order is not None and kept != now:
+        yield FieldDifference(where, kept, now, item.spec.order)
+    inner: Any = element_type(item.annotation)
     for name in dict.fromkeys([*old, *new]):
         path = f"{where}[{name}]"
         if name in old and name in new:
-            yield from _compare(element_type(item.annotation), old[name], new[name], path)  # type: ignore[arg-type]
+            yield from _compare(inner, old[name], new[name], path)
         else:
             yield FieldDifference(path, old.get(name), new.get(name), item.spec.mutability)

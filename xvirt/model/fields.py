@@ -58,6 +58,7 @@ class FieldSpec:
 
     `minimum`/`maximum` bound an integer or a quantity (in `unit`); `max_length` bounds a string in characters,
     `max_items` a list or map; `list_key` names the field by which a list of objects is a map (unique, order kept).
+    `order` is what a change of the order of such a list costs; None where order means nothing.
     """
 
     doc: str
@@ -70,6 +71,7 @@ class FieldSpec:
     min_items: int = 0
     max_items: int = 64
     list_key: str | None = None
+    order: Mutability | None = None
     json_name: str | None = None
     references: str | None = None
     """Kind (or `Secret`) that the value names, in the same namespace."""

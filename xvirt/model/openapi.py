@@ -1,4 +1,8 @@
-"""CustomResourceDefinitions from the model: structural OpenAPI v3 with list-map keys, bounds, defaults and CEL rules."""
+"""CustomResourceDefinitions from the same declaration: structural OpenAPI v3 with CEL for the rules across fields.
+
+Structural schemas: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+Validation rules: https://kubernetes.io/docs/reference/using-api/cel/
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import enum
 from typing import Any
 
 from xvirt import API_GROUP, API_VERSION
-from xvirt.model.codec import encode
-from xvirt.model.describe_field import MUTABILITY_WORDS
+from xvirt.model import quantity
+from xvirt.model.captions import facts_text
+from xvirt.model.checks import find_problems
 from xvirt.model.fields import (
     Attribute,
     FieldSpec,
@@ -20,127 +25,248 @@ from xvirt.model.fields import (
     is_tree,
     rules_of,
 )
-from xvirt.model.kinds import Kind
-from xvirt.model.names import PATTERNS
-from xvirt.model.quantity import PATTERN as QUANTITY_PATTERN
+from xvirt.model.kinds import Column, Kind
+from xvirt.model.names import LABEL, LABEL_MAX_LENGTH, PATTERNS
 from xvirt.model.quantity import ByteSize
+from xvirt.model.validation import check_rules
+from xvirt.model.values import encode
 
 Schema = dict[str, Any]
+VERSION = API_VERSION.partition("/")[2]
+CATEGORY = "xvirt"
+_QUANTITY_MAX_LENGTH = 32
+_FIXED_MESSAGE = "cannot be changed once set; delete and declare anew"
+_INT32_MAXIMUM = (1 << 31) - 1
+
+
+class _Part(enum.Enum):
+    """Where a schema stands, which decides what rules an API server accepts there.
+
+    Within a list without keys it knows no old value, so rules about changes are refused; within any list the bounds of a quantity
+    cost more than its budget for rules (https://kubernetes.io/docs/reference/using-api/cel/#resource-constraints); a status is
+    written whole by a node, so it has neither defaults nor rules.
+    """
+
+    SPEC = "spec"
+    KEYED = "keyed list"
+    UNKEYED = "unkeyed list"
+    STATUS = "status"
+
+    @property
+    def knows_old_value(self) -> bool:
+        return self in (_Part.SPEC, _Part.KEYED)
+
+    def within_list(self, key: str | None) -> _Part:
+        if self is _Part.STATUS or self is _Part.UNKEYED:
+            return self
+        return _Part.UNKEYED if key is None else _Part.KEYED
 
 
 def crd(kind: Kind) -> Schema:
-    """The CustomResourceDefinition of a kind."""
-    status = object_schema(kind.status)
-    status["properties"]["observedGeneration"]["default"] = -1
-    schema = {
-        "type": "object",
-        "description": kind.doc,
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": object_schema(kind.spec),
-            "status": status,
-        },
-    }
-    version = {
-        "name": API_VERSION.partition("/")[2],
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": _columns(kind),
-    }
-    names = {
-        "kind": kind.name,
-        "listKind": f"{kind.name}List",
-        "plural": kind.plural,
-        "singular": kind.singular,
-        "shortNames": list(kind.short_names),
-        "categories": ["xvirt"],
-    }
+    """The CustomResourceDefinition of a kind, as JSON values."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{kind.plural}.{API_GROUP}"},
-        "spec": {"group": API_GROUP, "scope": kind.scope.value, "names": names, "versions": [version]},
+        "spec": {
+            "group": API_GROUP,
+            "scope": kind.scope.value,
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.singular,
+                "shortNames": list(kind.short_names),
+                "categories": [CATEGORY],
+            },
+            "versions": [_version(kind)],
+        },
     }
 
 
-def _columns(kind: Kind) -> list[Schema]:
-    columns = [
-        {
-            "name": column.heading.capitalize(),
-            "type": "string",
-            "jsonPath": f".{column.path}",
-            **({"priority": 1} if column.is_wide else {}),
-        }
-        for column in kind.columns
-    ]
-    return [*columns, {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]
-
-
-def object_schema(cls: Any) -> Schema:
-    """A spec dataclass."""
-    schema: Schema = {
-        "type": "object",
-        "description": " ".join((cls.__doc__ or "").split()),
-        "properties": {item.json_name: _field(item) for item in attributes(cls)},
+def _version(kind: Kind) -> Schema:
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [
+            *(_printer_column(kind, column) for column in kind.columns),
+            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+        ],
+        "schema": {"openAPIV3Schema": object_schema(kind)},
     }
-    required = [item.json_name for item in attributes(cls) if item.is_required]
+
+
+def _printer_column(kind: Kind, column: Column) -> Schema:
+    shown: Schema = {
+        "name": column.heading.capitalize(),
+        "type": _column_type(kind, column.path),
+        "jsonPath": f".{column.path}",
+    }
+    return shown | ({"priority": 1} if column.is_wide else {})
+
+
+def _column_type(kind: Kind, path: str) -> str:
+    section, *names = path.split(".")
+    current: Any = kind.spec if section == "spec" else kind.status
+    for name in names:
+        bare = name.partition("[")[0]
+        found = next(item for item in attributes(current) if item.json_name == bare)
+        current = element_type(found.annotation) or found.annotation
+    return "integer" if current is int else "boolean" if current is bool else "string"
+
+
+def object_schema(kind: Kind) -> Schema:
+    """OpenAPI v3 schema of a whole object."""
+    properties: Schema = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "pattern": LABEL, "maxLength": LABEL_MAX_LENGTH}},
+        },
+        "spec": _class_schema(kind.spec, _Part.SPEC),
+        "status": _class_schema(kind.status, _Part.STATUS),
+    }
+    if any(item.json_name == "observedGeneration" for item in attributes(kind.status)):
+        properties["status"]["default"] = {"observedGeneration": -1}
+    required = {"required": ["spec"]} if find_problems(kind.spec, {}, "") or check_rules(kind.spec(), "") else {}
+    return {"type": "object", "description": kind.doc, "properties": properties} | required
+
+
+def _class_schema(cls: type, part: _Part, key: str | None = None) -> Schema:
+    items = attributes(cls)
+    schema: Schema = {"type": "object", "properties": {item.json_name: _property(item, part, key) for item in items}}
+    required = [item.json_name for item in items if item.is_required]
     if required:
         schema["required"] = required
-    rules = [{"rule": rule.cel, "message": rule.message} for rule in rules_of(cls) if rule.cel != "true"]
+    rules = [] if part is _Part.STATUS else _class_rules(cls, part)
     if rules:
         schema["x-kubernetes-validations"] = rules
     return schema
 
 
-def _field(item: Attribute) -> Schema:
-    spec = item.spec
-    schema = _schema(item.annotation, spec)
-    unit = f" Unit: {spec.unit}." if spec.unit else ""
-    schema["description"] = f"{spec.doc}{unit} It {MUTABILITY_WORDS[spec.mutability]}."
-    if not item.is_required and item.default is not None:
-        schema["default"] = encode(item.default)
-    is_leaf = schema["type"] not in ("object", "array") if "type" in schema else False
-    if spec.mutability is Mutability.FIXED and is_leaf:
-        message = f"{item.json_name} never changes once set"
-        schema["x-kubernetes-validations"] = [{"rule": "self == oldSelf", "message": message}]
-    return schema
+def _class_rules(cls: type, part: _Part) -> list[Schema]:
+    rules: list[Schema] = [
+        {"rule": rule.cel, "message": rule.message} | ({"fieldPath": f".{rule.path}"} if rule.path else {})
+        for rule in rules_of(cls)
+        if rule.cel not in ("", "true")
+    ]
+    if part.knows_old_value:
+        rules += [_presence_rule(item.json_name) for item in attributes(cls) if _may_not_come_or_go(item)]
+    return rules
 
 
-def _schema(annotation: Any, spec: FieldSpec) -> Schema:
+def _may_not_come_or_go(item: Attribute) -> bool:
+    return item.spec.mutability is Mutability.FIXED and item.default is None
+
+
+def _presence_rule(name: str) -> Schema:
+    rule = f"has(self.{name}) == has(oldSelf.{name})"
+    return {"rule": rule, "message": f"{name} {_FIXED_MESSAGE}", "fieldPath": f".{name}"}
+
+
+def _property(item: Attribute, part: _Part, key: str | None) -> Schema:
+    schema: Schema = {"description": f"{item.spec.doc} {facts_text(item)}"}
+    schema |= _annotation_schema(item.annotation, item.spec, part)
+    if part is _Part.STATUS:
+        return schema | ({"default": -1} if item.json_name == "observedGeneration" and item.default == -1 else {})
+    rules = [*_value_rules(item, part), *_change_rules(item, part, key)]
+    if rules:
+        schema["x-kubernetes-validations"] = rules
+    return schema | _default(item)
+
+
+def _default(item: Attribute) -> Schema:
+    if item.is_required or item.default is None:
+        return {}
+    value = encode(item.default)
+    if is_spec_class(item.annotation):  # complete, because an API server judges it by the rules as it stands
+        value = {name: entry for name, entry in value.items() if entry not in ("", [], {})}
+    return {} if value in ("", [], {}) else {"default": value}
+
+
+def _value_rules(item: Attribute, part: _Part) -> list[Schema]:
+    if item.annotation is ByteSize and part is _Part.SPEC:
+        return [
+            {"rule": f"quantity(string(self)).compareTo(quantity('{ByteSize(bound)}')) {sign} 0", "message": message}
+            for bound, sign, message in (
+                (item.spec.minimum, ">=", f"is below the least, {ByteSize(item.spec.minimum or 0)}"),
+                (item.spec.maximum, "<=", f"is above the most, {ByteSize(item.spec.maximum or 0)}"),
+            )
+            if bound is not None
+        ]
+    if item.annotation is str and item.spec.format is Format.HOST_PATH:
+        return [{"rule": "!self.matches('(^|/)[.][.]?(/|$)')", "message": "is not an absolute path without '..'"}]
+    return []
+
+
+def _change_rules(item: Attribute, part: _Part, key: str | None) -> list[Schema]:
+    if item.spec.mutability is not Mutability.FIXED or not part.knows_old_value or item.json_name == key:
+        return []
+    if is_spec_class(item.annotation):
+        return []  # its own fields say it
+    if item.annotation is ByteSize:
+        rule = "quantity(string(self)).compareTo(quantity(string(oldSelf))) == 0"
+    else:
+        rule = "self == oldSelf"
+    return [{"rule": rule, "message": _FIXED_MESSAGE}]
+
+
+def _annotation_schema(annotation: Any, spec: FieldSpec, part: _Part) -> Schema:
     inner = element_type(annotation)
     if inner is not None:
-        schema: Schema = {"type": "array", "maxItems": spec.max_items, "items": _schema(inner, spec)}
-        if spec.list_key is not None:
-            schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [spec.list_key]}
-        return schema
+        return _list_schema(inner, spec, part)
     if is_spec_class(annotation):
-        return object_schema(annotation)
+        return _class_schema(annotation, part)
     if is_string_map(annotation):
-        values = {"type": "string", "maxLength": spec.max_length}
+        values = _string_schema(spec)
         return {"type": "object", "maxProperties": spec.max_items, "additionalProperties": values}
     if is_tree(annotation):
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return _scalar(annotation, spec)
+    return _scalar_schema(annotation, spec)
 
 
-def _scalar(annotation: Any, spec: FieldSpec) -> Schema:
+def _list_schema(inner: Any, spec: FieldSpec, part: _Part) -> Schema:
+    schema: Schema = {"type": "array", "maxItems": spec.max_items}
+    if spec.min_items:
+        schema["minItems"] = spec.min_items
+    key = spec.list_key if is_spec_class(inner) else None
+    kind: Schema = {"x-kubernetes-list-type": "atomic"}
+    if key is not None:
+        kind = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+    within = part.within_list(key)
+    items = _class_schema(inner, within, key) if is_spec_class(inner) else _annotation_schema(inner, spec, within)
+    return schema | kind | {"items": items}
+
+
+def _scalar_schema(annotation: Any, spec: FieldSpec) -> Schema:
     if annotation is bool:
         return {"type": "boolean"}
     if annotation is ByteSize:
-        return {"x-kubernetes-int-or-string": True, "pattern": QUANTITY_PATTERN, "maxLength": 32}
-    if annotation is int:
-        bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
-        return {"type": "integer", "format": "int64"} | {
-            key: value for key, value in bounds.items() if value is not None
+        return {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": quantity.PATTERN,
+            "maxLength": _QUANTITY_MAX_LENGTH,
         }
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return {"type": "string", "enum": [member.value for member in annotation]}
+    if annotation is int:
+        return _integer_schema(spec)
+    if annotation is str:
+        return _string_schema(spec)
+    return {"type": "string", "enum": [member.value for member in annotation]}
+
+
+def _integer_schema(spec: FieldSpec) -> Schema:
+    is_small = spec.maximum is not None and spec.maximum <= _INT32_MAXIMUM
+    bounds = {"minimum": spec.minimum, "maximum": spec.maximum}
+    kept = {name: bound for name, bound in bounds.items() if bound is not None}
+    return {"type": "integer", "format": "int32" if is_small else "int64"} | kept
+
+
+def _string_schema(spec: FieldSpec) -> Schema:
     schema: Schema = {"type": "string", "maxLength": spec.max_length}
-    if spec.format is not Format.TEXT:
+    if spec.format in PATTERNS:
         schema["pattern"] = PATTERNS[spec.format]
     return schema

@@ -524,6 +524,7 @@ class VirtualMachineSpec:
         LIVE,
         default=(),
         list_key="name",
+        order=RESTART,
         max_items=limits.DISKS_MAX,
     )
     nics: tuple[Nic, ...] = field("Network cards.", LIVE, default=(), list_key="name", max_items=limits.NICS_MAX)
