@@ -216,13 +216,13 @@ class MachineWorker:
     ) -> Visit:
         uid = desired.stored.uid
         observed = self._with_timers(uid, observed)
+        is_active = observed.domain is not None and observed.domain.is_active
+        self._guests.follow(uid, is_active=is_active)
         self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
         if error is not None:
             self._recorder.fail(desired.stored, error)
             return Visit(has_failed=True)
-        is_active = observed.domain is not None and observed.domain.is_active
-        self._guests.follow(uid, is_active=is_active)
         if plan.waiting or plan.blocked:
             return Visit(again_s=plan.check_after_s, has_failed=plan.check_after_s is None)
         return Visit(again_s=plan.check_after_s or (RESYNC_RUNNING_S if is_active else None))

@@ -112,6 +112,14 @@ def main() -> None:
 
 def show(demo: Demo, documents: list[dict[str, object]]) -> None:
     """The main job, step by step."""
+    show_creation(demo, documents)
+    show_live_changes(demo, documents[2])
+    show_resilience(demo)
+    show_deletion(demo)
+
+
+def show_creation(demo: Demo, documents: list[dict[str, object]]) -> None:
+    """From documents to a guest with an address."""
     demo.say("declare a network, an image and a machine (examples/01-first-machine)")
     demo.xvirt("version")
     demo.apply(documents, "--wait")
@@ -121,8 +129,10 @@ def show(demo: Demo, documents: list[dict[str, object]]) -> None:
     demo.xvirt("logs web --tail 4")
     demo.guest("cat /proc/uptime; nproc; ls /sys/class/net | tr '\\n' ' '")
 
+
+def show_live_changes(demo: Demo, web: dict[str, object]) -> None:
+    """Hot-plug, seen from inside."""
     demo.say("memory, a vCPU, a disk and a NIC added live")
-    web = documents[2]
     spec = web["spec"]
     assert isinstance(spec, dict)
     spec["cpu"]["cores"] = 2
@@ -140,6 +150,9 @@ def show(demo: Demo, documents: list[dict[str, object]]) -> None:
     demo.guest("cat /proc/uptime; nproc; ls /sys/class/net | tr '\\n' ' '; grep ' vd[a-z]$' /proc/partitions")
     demo.xvirt("get vm -o wide")
 
+
+def show_resilience(demo: Demo) -> None:
+    """Killed behind our back, stopped and started, the plugin killed."""
     demo.say("somebody destroys the domain behind our back: it comes back")
     demo.on_host(f"virsh destroy {DOMAIN}")
     demo.until(lambda: "running" in demo.node.virsh("list"), "the machine again")
@@ -165,6 +178,9 @@ def show(demo: Demo, documents: list[dict[str, object]]) -> None:
     demo.guest("cat /proc/uptime")
     demo.xvirt("get vm web")
 
+
+def show_deletion(demo: Demo) -> None:
+    """What is left."""
     demo.say("delete: nothing is left but the retained disks and the image that they are based on")
     demo.xvirt("delete vm web")
     demo.xvirt("delete vnet lan")
