@@ -63,25 +63,29 @@ def _is_same_text(intended: etree._Element, dumped: etree._Element) -> bool:
 
 
 def _compare_children(intended: etree._Element, dumped: etree._Element, path: str, missing: list[str]) -> None:
-    left = [item for item in dumped if isinstance(item.tag, str)]
     wanted = [item for item in intended if isinstance(item.tag, str)]
-    pairs = {}
-    for item in wanted:
-        twin = _identical(item, left)
-        if twin is not None:
-            pairs[item] = twin
-            left.remove(twin)
+    pairs = _pair(wanted, [item for item in dumped if isinstance(item.tag, str)])
     for item in wanted:
         place = f"{path}/{_name(item)}{_hint(item, wanted)}"
         twin = pairs.get(item)
         if twin is None:
-            twin = _closest(item, left)
-            if twin is not None:
-                left.remove(twin)
-        if twin is None:
             missing.append(place)
         else:
             _compare(item, twin, place, missing)
+
+
+def _pair(wanted: list[etree._Element], left: list[etree._Element]) -> dict[etree._Element, etree._Element]:
+    """Who became whom: first by identity, then those that lost nothing, then whoever lost least."""
+    pairs: dict[etree._Element, etree._Element] = {}
+    names = [item.tag for item in wanted]
+    for choose in (_identical, _unharmed, _closest):
+        for item in wanted:
+            is_settled = item in pairs or (choose is _unharmed and names.count(item.tag) == 1)
+            twin = None if is_settled else choose(item, left)
+            if twin is not None:
+                pairs[item] = twin
+                left.remove(twin)
+    return pairs
 
 
 def _identical(item: etree._Element, candidates: list[etree._Element]) -> etree._Element | None:
@@ -103,10 +107,20 @@ def _identity(element: etree._Element) -> tuple[str, ...] | None:
     return None
 
 
+def _unharmed(item: etree._Element, candidates: list[etree._Element]) -> etree._Element | None:
+    """A candidate that holds all of it; only looked for where several want one, since it costs a comparison of its own."""
+    return next((other for other in _same(item, candidates) if not lost(item, other)), None)
+
+
 def _closest(item: etree._Element, candidates: list[etree._Element]) -> etree._Element | None:
-    """The candidate that lacks least, among those whose identity does not say that they are another."""
-    same = [other for other in candidates if other.tag == item.tag and _may_pair(item, other)]
-    return min(same, key=lambda other: len(lost(item, other)), default=None)
+    """The candidate that lacks least."""
+    same = _same(item, candidates)
+    return min(same, key=lambda other: len(lost(item, other))) if len(same) > 1 else next(iter(same), None)
+
+
+def _same(item: etree._Element, candidates: list[etree._Element]) -> list[etree._Element]:
+    """Those of the same name whose identity does not say that they are another."""
+    return [other for other in candidates if other.tag == item.tag and _may_pair(item, other)]
 
 
 def _may_pair(item: etree._Element, other: etree._Element) -> bool:

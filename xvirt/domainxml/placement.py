@@ -65,17 +65,22 @@ def _keep_machine(rendered: etree._Element, base: etree._Element) -> None:
 
 
 def _keep_firmware(rendered: etree._Element, base: etree._Element) -> None:
-    """The NVRAM file always; the loader only while the same firmware is asked for."""
+    """The NVRAM file always; all that libvirt chose where its definition holds it (9.2 and later) and the same is asked for.
+
+    libvirt 9.0 keeps the choice out of the definition, and refuses a template beside automatic selection.
+    """
     wanted, settled = rendered.find("os"), base.find("os")
     if wanted is None or settled is None or wanted.get("firmware") != "efi":
         return
-    names = ["nvram"]
-    if settled.get("firmware") == "efi" and _firmware_features(wanted) == _firmware_features(settled):
-        names.insert(0, "loader")
-    for name in names:
-        found = settled.find(name)
-        if found is not None and wanted.find(name) is None:
-            wanted.append(_copy(found))
+    is_same = settled.get("firmware") == "efi" and _firmware_features(wanted) == _firmware_features(settled)
+    loader, nvram = settled.find("loader"), settled.find("nvram")
+    if is_same and loader is not None and wanted.find("loader") is None:
+        wanted.append(_copy(loader))
+    if nvram is not None and wanted.find("nvram") is None:
+        kept = _copy(nvram)
+        if not is_same:
+            kept.attrib.clear()
+        wanted.append(kept)
 
 
 def _firmware_features(os: etree._Element) -> set[tuple[str | None, str | None]]:

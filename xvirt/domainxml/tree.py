@@ -242,7 +242,8 @@ def _build(parent: etree._Element | None, name: str, node: Any, path: str, inher
     scope = {**inherited, **declared}
     try:
         known = scope if parent is None else declared
-        element = _make(parent, _clark(name, scope, path), {prefix: uri for prefix, uri in known.items() if uri})
+        nsmap = {prefix: uri for prefix, uri in known.items() if uri or inherited.get(prefix)}
+        element = _make(parent, _clark(name, scope, path), nsmap)
         for key, value in node.items():
             if key.startswith("@") and not _is_declaration(key):
                 place = f"{path}.{key}"

@@ -38,7 +38,7 @@ def schema(name: str) -> etree.RelaxNG:
     return etree.RelaxNG(etree.parse(str(SCHEMAS / name)))
 
 
-def define(connection: libvirt.virConnect, root: etree._Element) -> etree._Element:
+def define(connection: libvirt.virConnect, root: etree._Element) -> Any:
     """Define with validation; returns what libvirt made of it."""
     domain = connection.defineXMLFlags(to_text(root), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     return parse_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
