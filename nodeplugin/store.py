@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_by_uid ON events (uid, reason, message);
 CREATE TABLE journal (
-  uid TEXT PRIMARY KEY, step TEXT NOT NULL, detail TEXT NOT NULL, started TEXT NOT NULL
+  uid TEXT PRIMARY KEY, steps TEXT NOT NULL, started TEXT NOT NULL
 ) STRICT;
 """
 
@@ -268,10 +268,10 @@ class Store:
 
     # journal
 
-    def begin_step(self, uid: str, step: str, detail: str, started: str) -> None:
-        """Say which step is about to run: after a crash the log tells where it was."""
+    def begin_steps(self, uid: str, steps: Sequence[str], started: str) -> None:
+        """Say which steps are about to run: after a crash the log tells what was interrupted."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO journal VALUES (?,?,?,?)", (uid, step, detail, started))
+            connection.execute("INSERT OR REPLACE INTO journal VALUES (?,?,?)", (uid, ", ".join(steps), started))
 
     def end_steps(self, uid: str) -> None:
         """Say that no step of an object is running."""
@@ -279,8 +279,8 @@ class Store:
             connection.execute("DELETE FROM journal WHERE uid=?", (uid,))
 
     def interrupted_steps(self) -> dict[str, str]:
-        """Steps that were running when the last process ended: uid -> step."""
-        return dict(self._query("SELECT uid, step FROM journal"))
+        """Steps that were running when the last process ended: uid -> names."""
+        return dict(self._query("SELECT uid, steps FROM journal"))
 
 
 def _translate(error: sqlite3.OperationalError, path: Path) -> Exception:

@@ -67,8 +67,8 @@ class Converger:
 
     def start(self) -> None:
         """Start all threads, and look at everything once."""
-        for uid, step in self._store.interrupted_steps().items():
-            logger.warning("object %s was interrupted at step %s; going on from what the host shows", uid, step)
+        for uid, steps in self._store.interrupted_steps().items():
+            logger.warning("object %s was interrupted in %s; going on from what the host shows", uid, steps)
         self._host.hypervisor.subscribe(self._on_event)
         for workers in self._workers:
             workers.start()

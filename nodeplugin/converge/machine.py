@@ -173,8 +173,8 @@ class MachineWorker:
     # steps
 
     def _run(self, stored: StoredObject, steps: tuple[Step, ...]) -> XvirtError | None:
+        self._store.begin_steps(stored.uid, [step.name for step in steps], self._recorder.now())
         for step in steps:
-            self._store.begin_step(stored.uid, step.name, step.summary, self._recorder.now())
             self._before(stored.uid, step)
             try:
                 found = run_step(step, self._host, lambda percent: None)

@@ -97,8 +97,8 @@ class ResourceWorker:
         return choose(stored, resource, observed)
 
     def _run(self, kind: Kind, stored: StoredObject, resource: Resource, plan: Plan) -> None:
+        self._store.begin_steps(stored.uid, [step.name for step in plan.steps], self._recorder.now())
         for step in plan.steps:
-            self._store.begin_step(stored.uid, step.name, step.summary, self._recorder.now())
             found = run_step(step, self._host, lambda percent: self._progress(stored, percent))
             if isinstance(step, ImportImage):
                 self._keep_checksum(stored, found)
