@@ -65,8 +65,8 @@ def read_network(root: etree._Element) -> NetworkFacts:
 def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> etree._Element:
     """The network's definition.
 
-    libvirt 9.0's schema knows a network's `<metadata>` but libvirt drops it (virNetworkSetMetadata came with 9.7), so ownership of
-    a network is its UUID, which is the object's uid, and its name; `mark` is written where one is given, for a libvirt that keeps it.
+    libvirt 9.0 keeps a network's `<metadata>` with its definition (only the API that changes it alone came with 9.7), so a `mark` is
+    written where one is given; without one, ownership is the network's UUID, which is the object's uid, and its name.
     Raises InvalidSpec for mode Bridge, which has no libvirt network, and for a fixed IPv6 lease, which libvirt ties to no MAC.
     """
     spec: VirtualNetworkSpec = network.spec

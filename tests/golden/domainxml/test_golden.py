@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import libvirt
 import pytest
 from lxml import etree
 
+from tests.golden.domainxml.conftest import mark_of
 from xvirt.domainxml.compare import lost
 from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.mark import read_mark, write_mark
+from xvirt.domainxml.network import NetworkDifference, network_changes
 from xvirt.domainxml.placement import keep_placement
 from xvirt.domainxml.ports import pci_address
 from xvirt.domainxml.tree import canonical, from_tree, parse_xml, to_text, to_tree
@@ -25,6 +29,7 @@ HERE = Path(__file__).parent
 SCHEMAS = Path("/usr/share/libvirt/schemas")
 GOLDENS = sorted(HERE.glob("*.yaml"))
 DOMAINS = [path for path in GOLDENS if not path.stem.startswith(("network-", "pool-"))]
+NETWORKS = [path for path in GOLDENS if path.stem.startswith("network-")]
 SCHEMA_OF = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
 
 
@@ -124,3 +129,34 @@ def test_a_redefinition_moves_no_device(path: Path, sample: Any, embedded: libvi
 def test_what_typed_fields_make_passes_the_strictest_policy(path: Path, sample: Any) -> None:
     loaded = sample(path)
     assert check(loaded.render(), "restricted", loaded.own) == ()
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Iterator[libvirt.virConnect]:
+    """libvirt's test driver: its parsers and formatters without a host."""
+    connection = libvirt.open("test:///default")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("path", NETWORKS, ids=by_name)
+def test_libvirt_keeps_everything_of_a_network(path: Path, sample: Any, simulated: libvirt.virConnect) -> None:
+    loaded = sample(path)
+    intended = loaded.render()
+    write_mark(intended, mark_of(loaded.resource))
+    network = simulated.networkDefineXML(to_text(intended))
+    network.create()
+    dumped = parse_xml(network.XMLDesc())
+    network.destroy()
+    network.undefine()
+    assert lost(intended, dumped) == []
+    assert read_mark(dumped) == mark_of(loaded.resource)
+    assert network_changes(dumped, intended) == NetworkDifference()
+
+
+def test_libvirt_keeps_everything_of_a_pool(sample: Any, simulated: libvirt.virConnect) -> None:
+    intended = sample(HERE / "pool-dir.yaml").render()
+    pool = simulated.storagePoolDefineXML(to_text(intended).replace(">default<", ">other<"))
+    dumped = parse_xml(pool.XMLDesc().replace(">other<", ">default<"))
+    pool.undefine()
+    assert lost(intended, dumped) == []
