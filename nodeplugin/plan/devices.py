@@ -111,7 +111,7 @@ def _change_disk(
     wanted_path = backing.path if backing else ""
     if wanted_path != (facts.path or ""):
         if disk.device is DiskDevice.CDROM:
-            element = render_disk(desired.resource, disk, backing)
+            element = render_disk(desired.resource, disk, backing, target=facts.target)
             what = f"medium of {disk.name}"
             changes.steps.append(UpdateDevice(uuid=desired.stored.uid, what=what, xml=to_text(element)))
         else:

@@ -9,7 +9,7 @@ from lxml import etree
 from nodeplugin.plan.observation import Definition
 from nodeplugin.plan.step import SetBalloon, SetVcpus, Step, UpdateDevice
 from xvirt.domainxml.facts import DomainFacts
-from xvirt.domainxml.memory import VIRTIO_MEM_BLOCK_BYTES, round_up
+from xvirt.domainxml.memory import BOOT_BLOCK_BYTES, VIRTIO_MEM_BLOCK_BYTES, round_up
 from xvirt.domainxml.tree import to_text
 from xvirt.model.virtualmachine import Cpu, Memory, MemoryHotplug
 
@@ -51,9 +51,10 @@ def _request_memory(root: etree._Element, wanted_bytes: int) -> str:
 
 
 def _plan_balloon(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step], list[str]]:
-    if int(memory.size) == live.current_memory_bytes:
+    wanted = round_up(int(memory.size), BOOT_BLOCK_BYTES)
+    if wanted == live.current_memory_bytes:
         return [], []
     is_balloon = memory.hotplug is MemoryHotplug.BALLOON
-    if not is_balloon or int(memory.size) > live.memory_bytes:
+    if not is_balloon or wanted > live.memory_bytes:
         return [], ["spec.memory.size"]
-    return [SetBalloon(uuid=uuid, size_bytes=int(memory.size))], []
+    return [SetBalloon(uuid=uuid, size_bytes=wanted)], []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nodeplugin.plan import step as steps
 from nodeplugin.steps.run import STEP_TYPES
 from xvirt.cli.exit_codes import CODES as EXIT_CODES
@@ -10,7 +12,7 @@ from xvirt.model.errors import XvirtError
 from xvirt.wire.status import CODES, decode_error, encode_error
 
 
-def _subclasses(cls: type) -> set[type]:
+def _subclasses(cls: type[Any]) -> set[type[Any]]:
     return {cls} | {item for sub in cls.__subclasses__() for item in _subclasses(sub)}
 
 
