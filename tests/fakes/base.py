@@ -1,0 +1,76 @@
+"""What the parts of `FakeHypervisor` share: state, one lock, events."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from lxml import etree
+
+from nodeplugin.hypervisor.port import EventKind, EventListener, HypervisorEvent
+from tests.fakes.domain import FakeDomain
+from tests.fakes.faults import Faults
+from tests.fakes.volumes import FakeVolumes
+from xvirt.model.errors import Unavailable
+
+R = TypeVar("R")
+
+
+@dataclasses.dataclass
+class FakeThing:
+    """One network or pool: `live` while it is active."""
+
+    uuid: str
+    name: str
+    config: etree._Element
+    live: etree._Element | None = None
+    is_autostarted: bool = False
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it was started."""
+        return self.live is not None
+
+
+class FakeBase:
+    """One lock for all calls; events go to listeners after each call, in the caller's thread."""
+
+    def __init__(self, volumes: FakeVolumes | None, faults: Faults | None) -> None:
+        self.faults = faults or Faults()
+        self._volumes = volumes
+        self._lock = threading.RLock()
+        self._domains: dict[str, FakeDomain] = {}
+        self._networks: dict[str, FakeThing] = {}
+        self._pools: dict[str, FakeThing] = {}
+        self._ids = itertools.count(1)
+        self._listeners: list[EventListener] = []
+        self._pending: list[HypervisorEvent] = []
+        self._is_connected = True
+
+    def guarded(self, call: Callable[[], R]) -> R:
+        """Run one call of a port."""
+        with self._lock:
+            if not self._is_connected:
+                raise Unavailable("libvirt cannot be reached; is libvirtd running?", reason="HypervisorUnavailable")
+            result = call()
+        self._flush()
+        return result
+
+    def tell(self, kind: EventKind, subject: str, detail: str) -> None:
+        """Note an event; it is delivered when the call ends."""
+        self._pending.append(HypervisorEvent(kind=kind, subject=subject, detail=detail))
+
+    def behind(self, work: Callable[[], None]) -> None:
+        """Change something that is not the node's doing."""
+        with self._lock:
+            work()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._pending:
+            event = self._pending.pop(0)
+            for listener in list(self._listeners):
+                listener(event)

@@ -1,0 +1,345 @@
+"""Domains in memory: the port's calls."""
+
+from __future__ import annotations
+
+import uuid as uuids
+
+from lxml import etree
+
+from nodeplugin.hypervisor.port import (
+    BlockSize,
+    ConsoleStream,
+    DomainRecord,
+    DomainState,
+    EventKind,
+    InterfaceAddress,
+    Scope,
+    ShutdownMode,
+    XmlView,
+)
+from tests.fakes import domain as xml_work
+from tests.fakes.base import FakeBase
+from tests.fakes.console import FakeConsole
+from tests.fakes.domain import FakeDomain, refused
+from tests.fakes.faults import mutating, reading
+from xvirt.model.errors import Busy, Conflict, DeadlineExceeded, NotFound, Refused
+
+
+class FakeDomains(FakeBase):
+    """Implements `nodeplugin.hypervisor.port.Domains`."""
+
+    # lists and definitions
+
+    @reading
+    def list_domains(self) -> list[DomainRecord]:
+        return [domain.record() for domain in self._domains.values()]
+
+    @reading
+    def find_domain(self, uuid: str) -> DomainRecord | None:
+        domain = self._domains.get(uuid)
+        return domain.record() if domain is not None else None
+
+    @reading
+    def find_domain_by_name(self, name: str) -> DomainRecord | None:
+        return next((domain.record() for domain in self._domains.values() if domain.name == name), None)
+
+    @reading
+    def domain_xml(self, uuid: str, view: XmlView) -> str:
+        domain = self._get(uuid)
+        root = domain.live if view is XmlView.CURRENT and domain.live is not None else domain.config
+        return xml_work.to_text(root if root is not None else domain.live)  # type: ignore[arg-type]
+
+    @mutating
+    def define_domain(self, xml: str) -> None:
+        root = xml_work.parse(xml, "domain", "define domain")
+        xml_work.check_definition(root)
+        uuid = (root.findtext("uuid") or str(uuids.uuid4())).strip().lower()
+        name = root.findtext("name") or ""
+        self._check_names(uuid, name)
+        _fill_in(root, uuid)
+        domain = self._domains.get(uuid)
+        if domain is None:
+            self._domains[uuid] = FakeDomain(uuid, name, root)
+            self.tell(EventKind.LIFECYCLE, uuid, "defined/added")
+        else:
+            domain.config = root
+            self.tell(EventKind.LIFECYCLE, uuid, "defined/updated")
+
+    def _check_names(self, uuid: str, name: str) -> None:
+        for other in self._domains.values():
+            if (other.name == name) != (other.uuid == uuid):
+                message = f"define domain {uuid}: libvirt says: domain '{other.name}' is already defined with uuid {other.uuid}"
+                raise Conflict(message, reason="NameTaken")
+
+    @mutating
+    def undefine_domain(self, uuid: str) -> None:
+        domain = self._get(uuid)
+        if domain.config is None:
+            raise refused(uuid, "cannot undefine transient domain")
+        domain.config, domain.has_managed_save, domain.is_autostarted = None, False, False
+        if not domain.is_active:
+            del self._domains[uuid]
+        self.tell(EventKind.LIFECYCLE, uuid, "undefined/removed")
+
+    @mutating
+    def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
+        domain = self._get(uuid)
+        for root in (domain.config, domain.live):
+            for element in root.findall("metadata/*") if root is not None else []:
+                if etree.QName(element).namespace == namespace_uri:
+                    element.getparent().remove(element)  # type: ignore[union-attr]
+        self.tell(EventKind.OTHER, uuid, f"1/{namespace_uri}")
+
+    # power
+
+    @mutating
+    def start_domain(self, uuid: str) -> None:
+        domain = self._get(uuid)
+        if domain.is_active:
+            raise refused(uuid, "domain is already running")
+        assert domain.config is not None
+        self._check_networks(domain)
+        self._check_disks(domain)
+        domain.start(next(self._ids))
+        self.tell(EventKind.LIFECYCLE, uuid, f"started/{domain.reason}")
+
+    def _check_networks(self, domain: FakeDomain) -> None:
+        assert domain.config is not None
+        active = {network.name for network in self._networks.values() if network.is_active}
+        known = {network.name for network in self._networks.values()}
+        for source in domain.config.iterfind("devices/interface/source[@network]"):
+            name = source.get("network", "")
+            if name not in known:
+                raise NotFound(f"start domain {domain.uuid}: libvirt says: no network with matching name '{name}'")
+            if name not in active:
+                raise refused(domain.uuid, f"network '{name}' is not active")
+
+    def _check_disks(self, domain: FakeDomain) -> None:
+        assert domain.config is not None
+        taken = {
+            path
+            for other in self._domains.values()
+            if other.live is not None and other is not domain
+            for path in _writable_paths(other.live)
+        }
+        for path in _writable_paths(domain.config):
+            if path in taken:
+                message = f'start domain {domain.uuid}: libvirt says: {path}: Failed to get "write" lock'
+                raise Busy(message, reason="ImageInUse")
+        for source in domain.config.iterfind("devices/disk/source[@file]"):
+            self._check_file(domain.uuid, source.get("file", ""))
+
+    def _check_file(self, uuid: str, path: str) -> None:
+        if self._volumes is not None and path not in self._volumes.files and not path.endswith(".iso"):
+            raise Refused(
+                f"domain {uuid}: libvirt says: Cannot access storage file '{path}': No such file or directory",
+                reason="LibvirtRefused",
+            )
+
+    @mutating
+    def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
+        domain = self._running(uuid)
+        if domain.ignores_shutdown or domain.state is DomainState.PAUSED:
+            return
+        self._stop(domain, "shutdown", "stopped/shutdown")
+
+    @mutating
+    def destroy_domain(self, uuid: str) -> None:
+        domain = self._get(uuid)
+        if not domain.is_active:
+            raise refused(uuid, "domain is not running")
+        self._stop(domain, "destroyed", "stopped/destroyed")
+
+    @mutating
+    def reset_domain(self, uuid: str) -> None:
+        self._running(uuid)
+        self.tell(EventKind.LIFECYCLE, uuid, "")
+
+    @mutating
+    def suspend_domain(self, uuid: str) -> None:
+        domain = self._running(uuid)
+        domain.state, domain.reason = DomainState.PAUSED, "user"
+        self.tell(EventKind.LIFECYCLE, uuid, "suspended/paused")
+
+    @mutating
+    def resume_domain(self, uuid: str) -> None:
+        domain = self._running(uuid)
+        if domain.state is DomainState.RUNNING:
+            raise refused(uuid, "domain is already running")
+        domain.state, domain.reason = DomainState.RUNNING, "unpaused"
+        self.tell(EventKind.LIFECYCLE, uuid, "resumed/unpaused")
+
+    @mutating
+    def save_domain(self, uuid: str) -> None:
+        domain = self._running(uuid)
+        if domain.config is None:
+            raise refused(uuid, "cannot do managed save for transient domain")
+        domain.saved, domain.has_managed_save = domain.live, True
+        self._stop(domain, "saved", "stopped/saved")
+
+    @reading
+    def save_progress_percent(self, uuid: str) -> int | None:
+        self._get(uuid)
+        return None
+
+    @mutating
+    def drop_managed_save(self, uuid: str) -> None:
+        domain = self._get(uuid)
+        domain.has_managed_save, domain.saved = False, None
+
+    # size and devices
+
+    @mutating
+    def set_vcpus(self, uuid: str, count: int, scope: Scope) -> None:
+        for root in self._trees(uuid, scope):
+            xml_work.set_vcpus(root, count, uuid)
+
+    @mutating
+    def set_memory(self, uuid: str, size_bytes: int, scope: Scope) -> None:
+        for root in self._trees(uuid, scope):
+            xml_work.set_memory(root, size_bytes, uuid)
+
+    @mutating
+    def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        device = _parse_device(xml)
+        for source in device.iterfind("source[@file]"):
+            self._check_file(uuid, source.get("file", ""))
+        trees = self._trees(uuid, scope)
+        for root in trees:
+            xml_work.attach(root, device, uuid)
+        if scope is not Scope.CONFIG:
+            self.tell(EventKind.DEVICE_ADDED, uuid, str(device.xpath("string(alias/@name)")))
+
+    @mutating
+    def detach_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        device = _parse_device(xml)
+        domain = self._get(uuid)
+        for root in self._trees(uuid, scope):
+            if root is domain.live and domain.ignores_unplug:
+                if xml_work.find_device(root, device) is None:
+                    raise NotFound(f"detach from domain {uuid}: libvirt says: device not found")
+                continue
+            alias = xml_work.detach(root, device, uuid)
+            if root is domain.live:
+                self.tell(EventKind.DEVICE_REMOVED, uuid, alias)
+
+    @mutating
+    def update_device(self, uuid: str, xml: str, scope: Scope) -> None:
+        device = _parse_device(xml)
+        for root in self._trees(uuid, scope):
+            xml_work.update(root, device, uuid)
+
+    @mutating
+    def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
+        path = self._disk_path(self._running(uuid), target)
+        self._domains[uuid].sizes[target] = size_bytes
+        if self._volumes is not None and path in self._volumes.files:
+            self._volumes.resize_file(path, size_bytes)
+
+    @reading
+    def block_size(self, uuid: str, target: str) -> BlockSize:
+        domain = self._get(uuid)
+        path = self._disk_path(domain, target)
+        if self._volumes is not None and path in self._volumes.files:
+            facts = self._volumes.files[path]
+            return BlockSize(capacity_bytes=facts.capacity_bytes, allocation_bytes=facts.allocation_bytes)
+        return BlockSize(capacity_bytes=domain.sizes.get(target, 0), allocation_bytes=0)
+
+    # guests
+
+    @reading
+    def ping_monitor(self, uuid: str) -> None:
+        self._running(uuid)
+
+    @reading
+    def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
+        return list(self._get(uuid).addresses)
+
+    @reading
+    def is_agent_connected(self, uuid: str) -> bool:
+        return self._get(uuid).is_agent_connected
+
+    @reading
+    def agent_facts(self, uuid: str) -> dict[str, object]:
+        domain = self._get(uuid)
+        if not domain.is_agent_connected:
+            raise NotFound(f"domain {uuid}: the guest agent is not connected", reason="AgentNotConnected")
+        return dict(domain.agent_facts)
+
+    @reading
+    def domain_stats(self, uuid: str) -> dict[str, object]:
+        domain = self._get(uuid)
+        return {"state.state": 1 if domain.is_active else 5}
+
+    @reading
+    def console_stream(self, uuid: str, *, force: bool) -> ConsoleStream:
+        domain = self._running(uuid)
+        return FakeConsole.open(domain, force=force)
+
+    # shared
+
+    def _stop(self, domain: FakeDomain, reason: str, detail: str) -> None:
+        domain.stop(reason)
+        if domain.config is None:
+            del self._domains[domain.uuid]
+        self.tell(EventKind.LIFECYCLE, domain.uuid, detail)
+
+    def _get(self, uuid: str) -> FakeDomain:
+        domain = self._domains.get(uuid)
+        if domain is None:
+            raise NotFound(f"domain {uuid}: libvirt says: no domain with matching uuid '{uuid}'")
+        return domain
+
+    def _running(self, uuid: str) -> FakeDomain:
+        """An active domain whose monitor is about to be asked."""
+        domain = self._get(uuid)
+        if not domain.is_active:
+            raise refused(uuid, "domain is not running")
+        if domain.is_hung and domain.has_missed_deadline:
+            raise Busy(f"domain {uuid}: an earlier call has not come back", reason="DomainNotResponding")
+        if domain.is_hung:
+            domain.has_missed_deadline = True
+            raise DeadlineExceeded(f"domain {uuid}: no answer in time", reason="HypervisorTimeout")
+        return domain
+
+    def _trees(self, uuid: str, scope: Scope) -> list[etree._Element]:
+        domain = self._get(uuid) if scope is Scope.CONFIG else self._running(uuid)
+        return domain.trees(is_live=scope is not Scope.CONFIG, is_config=scope is not Scope.LIVE)
+
+    def _disk_path(self, domain: FakeDomain, target: str) -> str:
+        root = domain.live if domain.live is not None else domain.config
+        assert root is not None
+        for disk in root.iterfind("devices/disk"):
+            if disk.xpath("string(target/@dev)") == target:
+                return str(disk.xpath("string(source/@file)"))
+        raise refused(domain.uuid, f"invalid path '{target}' not assigned to domain")
+
+
+def _parse_device(xml: str) -> etree._Element:
+    try:
+        return etree.fromstring(xml.encode(), etree.XMLParser(resolve_entities=False, remove_blank_text=True))
+    except etree.XMLSyntaxError as error:
+        raise xml_work.invalid("device", f"XML is malformed: {error}") from error
+
+
+def _writable_paths(root: etree._Element) -> set[str]:
+    return {
+        source.get("file", "")
+        for disk in root.iterfind("devices/disk")
+        if disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device") != "cdrom"
+        for source in disk.iterfind("source[@file]")
+    }
+
+
+def _fill_in(root: etree._Element, uuid: str) -> None:
+    """What libvirt adds that the node looks at."""
+    element = root.find("uuid")
+    if element is None:
+        element = etree.Element("uuid")
+        root.insert(1, element)
+    element.text = uuid
+    for number, nic in enumerate(root.iterfind("devices/interface")):
+        if nic.find("mac") is None:
+            nic.insert(0, etree.Element("mac", address=f"52:54:00:{uuid[0:2]}:{uuid[2:4]}:{number:02x}"))
+    if root.find("devices") is None:
+        etree.SubElement(root, "devices")

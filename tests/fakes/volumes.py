@@ -1,0 +1,132 @@
+"""Volume files in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
+from tests.fakes.faults import Faults, mutating, reading
+from xvirt.model.errors import InvalidSpec, NotFound, Problem, Refused
+
+R = TypeVar("R")
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeImage:
+    """Something to import: what its content is, and what a checksum of it says."""
+
+    format: str
+    capacity_bytes: int
+    content: bytes = b"image"
+    backing_path: str | None = None
+
+    @property
+    def checksum(self) -> str:
+        """`sha256:...`"""
+        return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+
+
+class FakeVolumes:
+    """Implements `nodeplugin.hypervisor.port.Volumes`. `files` are volumes by path, `images` what can be imported by source."""
+
+    def __init__(self, *, faults: Faults | None = None) -> None:
+        self.faults = faults or Faults()
+        self.files: dict[str, VolumeFacts] = {}
+        self.images: dict[str, FakeImage] = {}
+        self.partials: set[str] = set()
+        self._checksums: dict[str, str] = {}
+        self._lock = threading.RLock()
+
+    def guarded(self, call: Callable[[], R]) -> R:
+        with self._lock:
+            return call()
+
+    def used_bytes(self, directory: str) -> int:
+        """Allocation of all volumes of a directory."""
+        return sum(facts.allocation_bytes for path, facts in self.files.items() if path.startswith(f"{directory}/"))
+
+    def resize_file(self, path: str, capacity_bytes: int) -> None:
+        """As a running QEMU does."""
+        self.files[path] = dataclasses.replace(self.files[path], capacity_bytes=capacity_bytes)
+
+    @reading
+    def find_volume(self, path: str, volume_format: str) -> VolumeFacts | None:
+        facts = self.files.get(path)
+        if facts is not None and volume_format == "qcow2" and facts.format != "qcow2":
+            raise InvalidSpec([Problem("", f"volume {path} is not qcow2", "move it away, or declare its format")])
+        return facts
+
+    @mutating
+    def create_volume(self, request: VolumeRequest, progress: Progress) -> None:
+        if request.path in self.files:
+            return
+        below = request.source_path or request.backing_path
+        if below is not None and below not in self.files:
+            raise Refused(f"create volume {request.path}: qemu-img says: {below}: No such file", reason="VolumeFailed")
+        inherited = self.files[below].capacity_bytes if below is not None else 0
+        capacity = inherited if request.capacity_bytes is None else int(request.capacity_bytes)
+        if request.source_path is not None:
+            progress(50)
+            if capacity < inherited:
+                raise Refused(f"create volume {request.path}: qemu-img says: use --shrink", reason="VolumeFailed")
+        self.files[request.path] = VolumeFacts(
+            path=request.path,
+            format=request.format,
+            capacity_bytes=capacity,
+            allocation_bytes=capacity if request.preallocation in ("falloc", "full") else 200 << 10,
+            backing_path=request.backing_path,
+        )
+
+    @mutating
+    def import_image(self, source: str, path: str, volume_format: str, checksum: str | None, progress: Progress) -> str:
+        if path in self.files:
+            return self._checksums[path]
+        image = self.images.get(source)
+        if image is None:
+            raise NotFound(f"image {source} is not on this host", reason="SourceNotFound")
+        progress(50)
+        if checksum is not None and checksum != image.checksum:
+            message = f"{source} has checksum {image.checksum}, declared is {checksum}"
+            raise InvalidSpec([Problem("spec.checksum", message, "mend the source or the checksum")])
+        if image.format != volume_format or image.backing_path is not None:
+            raise InvalidSpec([Problem("spec.source", f"{source} is not {volume_format} or has a backing file")])
+        self.files[path] = VolumeFacts(
+            path=path,
+            format=volume_format,
+            capacity_bytes=image.capacity_bytes,
+            allocation_bytes=len(image.content),
+        )
+        self._checksums[path] = image.checksum
+        return image.checksum
+
+    @mutating
+    def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:
+        facts = self.files.get(path)
+        if facts is None:
+            raise NotFound(f"volume {path} is not there")
+        if facts.capacity_bytes < capacity_bytes:
+            self.resize_file(path, int(capacity_bytes))
+
+    @mutating
+    def delete_volume(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    @reading
+    def backing_chain(self, path: str, volume_format: str) -> Sequence[str]:
+        chain: list[str] = []
+        facts = self.files.get(path)
+        while facts is not None and facts.backing_path is not None and facts.backing_path not in chain:
+            chain.append(facts.backing_path)
+            facts = self.files.get(facts.backing_path)
+        return chain
+
+    @mutating
+    def sweep(self, directory: str) -> list[str]:
+        found = sorted(path for path in self.partials if path.rpartition("/")[0] == directory)
+        self.partials.difference_update(found)
+        return [path.rpartition("/")[2] for path in found]
