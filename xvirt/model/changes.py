@@ -8,7 +8,7 @@ from typing import Any
 
 from xvirt.model.fields import Attribute, Mutability, attributes, element_type, is_spec_class
 from xvirt.model.kinds import BY_NAME
-from xvirt.model.values import encode
+from xvirt.model.values import decode_value, encode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,14 @@ def _compare_field(item: Attribute, old: Any, new: Any, where: str) -> Iterator[
     elif is_spec_class(item.annotation) and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _compare(item.annotation, old, new, where)
     else:
-        yield FieldDifference(where, old, new, item.spec.mutability)
+        before, after = _settle(item, old), _settle(item, new)
+        if before != after:
+            yield FieldDifference(where, before, after, item.spec.mutability)
+
+
+def _settle(item: Attribute, value: Any) -> Any:
+    """The canonical spelling: 1024Mi is 1Gi, and a default within an entry of a list may be left out."""
+    return None if value is None else encode(decode_value(item.annotation, value))
 
 
 def _compare_lists(

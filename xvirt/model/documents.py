@@ -23,7 +23,8 @@ from xvirt.model.jsontext import read_json
 
 _CORE = "tag:yaml.org,2002:"
 _INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})"
-_FLOAT = r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?"
+_FLOAT = r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?"
+"""No wider than YAML 1.1's: else the name `1e3`, which its writers leave without quotes, would be read back as a number."""
 
 
 @dataclasses.dataclass(frozen=True)

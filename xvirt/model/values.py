@@ -32,17 +32,18 @@ def encode(value: Any) -> Any:
 def decode(cls: type[T], mapping: Mapping[str, Any]) -> T:
     """Type JSON values that are valid for the dataclass; unknown keys (of a newer release's status) are passed over."""
     values = {
-        item.name: _decode(item.annotation, mapping[item.json_name])
+        item.name: decode_value(item.annotation, mapping[item.json_name])
         for item in attributes(cls)
         if mapping.get(item.json_name) is not None
     }
     return cls(**values)
 
 
-def _decode(annotation: Any, value: Any) -> Any:
+def decode_value(annotation: Any, value: Any) -> Any:
+    """Type one value of a field by the field's annotation."""
     inner = element_type(annotation)
     if inner is not None:
-        return tuple(_decode(inner, entry) for entry in value)
+        return tuple(decode_value(inner, entry) for entry in value)
     if is_spec_class(annotation):
         return decode(annotation, value)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum | ByteSize):
