@@ -58,8 +58,8 @@ class Converger:
         self._machine_queue = WorkQueue(host.clock)
         self._resource_queue = WorkQueue(host.clock)
         self._workers = (
-            Workers("machine", options.machine_workers, self._machine_queue, self._work),
-            Workers("resource", options.resource_workers, self._resource_queue, self._work),
+            Workers("machine", options.machine_workers, self._machine_queue, self.work),
+            Workers("resource", options.resource_workers, self._resource_queue, self.work),
         )
         self._kinds: dict[str, str] = {}
         self._stop = threading.Event()
@@ -139,7 +139,8 @@ class Converger:
 
     # work
 
-    def _work(self, uid: str) -> None:
+    def work(self, uid: str) -> None:
+        """One visit to an object; called by its worker."""
         stored = self._store.find(uid)
         if stored is None:
             self._kinds.pop(uid, None)

@@ -1,0 +1,151 @@
+"""A whole node without threads, libvirt and time: every visit is made by the test, and the process can die anywhere."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+from nodeplugin.converge.converger import Converger, ConvergerOptions
+from nodeplugin.converge.host import Host, HostIndex
+from nodeplugin.converge.hub import Hub
+from nodeplugin.hypervisor.port import XmlView
+from nodeplugin.plan.observation import NodeSettings
+from nodeplugin.pools import ensure_default_pool
+from nodeplugin.rebuild import rebuild_store
+from nodeplugin.service import NodeIdentity, NodeService
+from nodeplugin.store import Store
+from tests.fakes.faults import Faults, PluginKilled
+from tests.fakes.hypervisor import FakeHypervisor
+from tests.fakes.volumes import FakeImage, FakeVolumes
+from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.tree import parse_xml
+from xvirt.model.exchange import ApplyCall, Caller, ObjectRef, OperateCall, Token, Verb
+
+CALLER = Caller(name="test", authorities=("local",), namespaces=("*",), profiles=("restricted", "privileged"))
+ROUNDS_MAX = 60
+
+
+class HeldClock:
+    """Moves half a second with each round of visits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now
+
+    def timestamp(self) -> str:
+        return "2026-01-01T00:00:00Z"
+
+
+class World:
+    """The host lives on; the plugin's process (`boot`) comes and goes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.faults = Faults()
+        self.volumes = FakeVolumes(faults=self.faults)
+        self.volumes.images["/images/guest.qcow2"] = FakeImage("qcow2", 64 << 20)
+        self.hypervisor = FakeHypervisor(volumes=self.volumes, faults=self.faults)
+        self.clock = HeldClock()
+        self.deaths = 0
+        self._ids = itertools.count(1)
+        for name in ("seeds", "logs", "pool"):
+            (directory / name).mkdir()
+        self.boot()
+
+    def boot(self) -> None:
+        """Start the plugin's process anew over what is on disk and on the host."""
+        if hasattr(self, "store"):
+            self.store.close()
+        self.store = Store(self.directory / "store.db")
+        ensure_default_pool(self.hypervisor, "default", str(self.directory / "pool"))
+        settings = NodeSettings(
+            node_name="node-a",
+            domain_type="qemu",
+            architecture="x86_64",
+            seed_directory=str(self.directory / "seeds"),
+            log_directory=str(self.directory / "logs"),
+        )
+        host = Host(
+            hypervisor=self.hypervisor,
+            volumes=self.volumes,
+            index=HostIndex(self.hypervisor, self.volumes),
+            settings=settings,
+            clock=self.clock,
+        )
+        rebuild_store(self.hypervisor, self.store)
+        hub = Hub("boot")
+        self.host = host
+        self.converger = Converger(host, self.store, hub, ConvergerOptions())
+        identity = NodeIdentity(
+            node_name="node-a", authorities=("local",), xvirt_version="0", accelerator="tcg", accelerator_reason="test"
+        )
+        self.service = NodeService(identity, host, self.store, hub, self.converger)
+
+    # what callers do
+
+    def apply(self, document: dict[str, Any]) -> None:
+        self.service.apply(CALLER, ApplyCall(document=document))
+
+    def operate(self, ref: ObjectRef, verb: Verb) -> str:
+        name = f"operation-{next(self._ids)}"
+        self.service.operate(CALLER, OperateCall(ref=ref, verb=verb, operation_id=name))
+        return name
+
+    def delete(self, ref: ObjectRef) -> None:
+        self.service.delete(CALLER, ref, Token(), force=False)
+
+    # what the plugin does
+
+    def settle(self) -> None:
+        """Visit everything until nothing changes any more; where the plugin dies, boot and go on."""
+        quiet = 0
+        for _ in range(ROUNDS_MAX):
+            before = self._fingerprint()
+            try:
+                self.host.index.clear()
+                for stored in self.store.list_objects():
+                    self.converger.work(stored.uid)
+            except PluginKilled:
+                self.deaths += 1
+                self.boot()
+            self.clock.now += 0.5
+            quiet = quiet + 1 if self._fingerprint() == before else 0
+            if quiet == 3:
+                return
+        raise AssertionError(f"no end after {ROUNDS_MAX} rounds: {self._fingerprint()}")
+
+    def _fingerprint(self) -> str:
+        return json.dumps([len(self.faults.mutations), self.end_state()], sort_keys=True, default=str)
+
+    def end_state(self) -> dict[str, Any]:
+        """What must be the same however often the plugin died: the host, and what the objects say of themselves."""
+        domains = {record.name: (record.state.value, record.uuid) for record in self.hypervisor.list_domains()}
+        return {
+            "domains": {name: state for name, (state, _) in domains.items()},
+            "live": {
+                record.name: self._devices(record.uuid) for record in self.hypervisor.list_domains() if record.is_active
+            },
+            "networks": sorted((item.name, item.is_active) for item in self.hypervisor.list_networks()),
+            "volumes": {
+                path.removeprefix(str(self.directory)): facts.capacity_bytes
+                for path, facts in sorted(self.volumes.files.items())
+            },
+            "seeds": len(list((self.directory / "seeds").iterdir())),
+            "objects": {
+                stored.key: (
+                    stored.generation,
+                    stored.status.get("printableStatus"),
+                    sorted((item["type"], item["status"]) for item in stored.status.get("conditions", ())),
+                )
+                for stored in self.store.list_objects()
+            },
+        }
+
+    def _devices(self, uuid: str) -> list[str]:
+        facts = read_domain(parse_xml(self.hypervisor.domain_xml(uuid, XmlView.CURRENT)))
+        aliases = [item.alias for item in (*facts.disks, *facts.nics)]
+        return [*sorted(aliases), str(facts.vcpus)]
