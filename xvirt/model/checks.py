@@ -58,6 +58,8 @@ class _Validator(cerberus.Validator):  # type: ignore[misc]
 
     def _validate_quantity(self, bounds: tuple[int | None, int | None], field: str, value: Any) -> None:
         """{'type': 'list'}"""
+        if value is None:
+            return  # cerberus says so itself
         if isinstance(value, bool) or not isinstance(value, int | str):
             self._tell(field, f"must be a quantity such as 2Gi, not {show(value)}")
             return
@@ -181,7 +183,8 @@ def _flatten(error: ValidationError, prefix: str, cls: type) -> list[Problem]:
         told: _Message = error.info[0]
         separator = "" if not told.below or not path or told.below.startswith("[") else "."
         return [Problem(f"{path}{separator}{told.below}", str(told), told.remedy)]
-    return [Problem(path, _word(error))]
+    is_unquoted = error.rule == "type" and error.constraint == "string" and isinstance(error.value, int | float)
+    return [Problem(path, _word(error), "quote it" if is_unquoted else "")]
 
 
 def unknown(parent: str, key: Any, known: list[str]) -> Problem:
