@@ -51,6 +51,7 @@ class World:
         self.hypervisor = FakeHypervisor(volumes=self.volumes, faults=self.faults)
         self.clock = HeldClock()
         self.deaths = 0
+        self.store: Store = Store(directory / "store.db")
         self._ids = itertools.count(1)
         for name in ("seeds", "logs", "pool"):
             (directory / name).mkdir()
@@ -58,8 +59,7 @@ class World:
 
     def boot(self) -> None:
         """Start the plugin's process anew over what is on disk and on the host."""
-        if hasattr(self, "store"):
-            self.store.close()
+        self.store.close()
         self.store = Store(self.directory / "store.db")
         ensure_default_pool(self.hypervisor, "default", str(self.directory / "pool"))
         settings = NodeSettings(
@@ -147,5 +147,5 @@ class World:
 
     def _devices(self, uuid: str) -> list[str]:
         facts = read_domain(parse_xml(self.hypervisor.domain_xml(uuid, XmlView.CURRENT)))
-        aliases = [item.alias for item in (*facts.disks, *facts.nics)]
+        aliases = [disk.alias for disk in facts.disks] + [nic.alias for nic in facts.nics]
         return [*sorted(aliases), str(facts.vcpus)]
