@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from tests.lab.declared import Declared, condition, empty_machine, is_ready, machine, reason, vm
 from tools.lab import Lab, Node
 from xvirt.client.blocking import NodeClient
-from xvirt.client.pki import init_pki
+from xvirt.client.pki import init_pki, issue_certificate
 from xvirt.client.target import Target, TlsFiles
 from xvirt.model.errors import Forbidden, PolicyRefused, Unavailable, XvirtError
 from xvirt.model.exchange import ApplyCall, ObjectRef
@@ -140,6 +142,20 @@ def test_row_19_strangers_and_wrong_names_are_kept_out(lab: Lab, node: Node, tmp
     ):
         with NodeClient(target) as client, pytest.raises(Unavailable):
             client.node_info()
+
+
+def test_row_19_expired_and_unknown_certificates_of_the_right_ca_are_refused(
+    lab: Lab, node: Node, tmp_path: Path
+) -> None:
+    for name in ("ca.crt", "ca.key"):
+        shutil.copy(lab.pki / name, tmp_path / name)
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    issue_certificate(tmp_path, "late", is_node=False, not_after=yesterday)
+    with NodeClient(_target(lab, node, tmp_path, "late")) as client, pytest.raises(Unavailable):
+        client.node_info()
+    issue_certificate(tmp_path, "stranger", is_node=False)
+    with NodeClient(_target(lab, node, tmp_path, "stranger")) as client, pytest.raises(Forbidden, match="stranger"):
+        client.node_info()
 
 
 def test_row_67_73_what_reaches_for_the_host_needs_a_profile(declared: Declared, lab: Lab, node: Node) -> None:

@@ -53,6 +53,17 @@ def test_row_01_04_27_a_declared_machine_runs_and_gets_an_address(declared: Decl
     assert declared.node.guest_exec(DOMAIN, ["cat", "/run/hello"]).strip() == "hello"
 
 
+def test_the_console_carries_bytes_both_ways(declared: Declared) -> None:
+    with declared.client.console(WEB) as console:
+        console.write(b"\necho xvirt-$((40+2))\n")
+        seen = b""
+        while b"xvirt-42" not in seen:
+            data = console.read()
+            assert data is not None, seen
+            seen += data
+    assert b"xvirt-guest" in b"".join(declared.client.console_log(WEB))
+
+
 def test_applying_the_same_again_changes_nothing(declared: Declared, web: Document) -> None:
     domain_id = declared.node.virsh("domid", DOMAIN)
     before = declared.get(WEB)
