@@ -120,6 +120,11 @@ class DeadlineCaller:
         result: T = call.result  # type: ignore[assignment]
         return result
 
+    def is_late(self, lane: Lane) -> bool:
+        """Whether what a lane's calls wait for does not answer."""
+        with self._changed:
+            return self._find_late(lane) is not None
+
     def lost_threads(self) -> int:
         """Threads whose call is late."""
         with self._changed:
@@ -146,15 +151,19 @@ class DeadlineCaller:
             self._submit(call)
 
     def _refuse_late(self, action: str, lane: Lane) -> None:
+        kind = self._find_late(lane)
+        if kind is not None:
+            who = "its agent" if kind is LaneKind.AGENT else "QEMU's monitor" if kind in _NEEDS_MONITOR else "libvirt"
+            message = f"{action}: an earlier call has not come back; {who} does not answer"
+            raise Busy(message, reason="DomainNotResponding")
+
+    def _find_late(self, lane: Lane) -> LaneKind | None:
         kinds = _NEEDS_MONITOR if lane.kind in _NEEDS_MONITOR else {lane.kind}
         for kind in kinds:
             earlier = self._running.get(Lane(kind, lane.subject))
             if earlier is not None and earlier.is_late:
-                who = (
-                    "its agent" if kind is LaneKind.AGENT else "QEMU's monitor" if kind in _NEEDS_MONITOR else "libvirt"
-                )
-                message = f"{action}: an earlier call has not come back; {who} does not answer"
-                raise Busy(message, reason="DomainNotResponding")
+                return kind
+        return None
 
     def _submit(self, call: _Call[Any]) -> None:
         if self._idle > 0:

@@ -42,6 +42,8 @@ class HypervisorOptions:
     """Deadlines and intervals, in seconds."""
 
     call_timeout_s: float = 10.0
+    read_timeout_s: float = 25.0
+    """Lists, states, XML: milliseconds, but libvirt holds a domain's lock while it waits up to 10 s for a SIGTERM's effect."""
     define_timeout_s: float = 60.0
     """The first define probes QEMU's capabilities: seconds, or a minute on a host with the KVM cache trap."""
     facts_timeout_s: float = 90.0
@@ -149,6 +151,10 @@ class Connection:
         with self._lock:
             return self._opened is not None
 
+    def is_late(self, lane: Lane) -> bool:
+        """Whether an earlier call in this lane, or one that needs the same monitor, has not come back in time."""
+        return self._caller.is_late(lane)
+
     def lost_threads(self) -> int:
         """Threads whose call has not come back in time."""
         return self._caller.lost_threads()
@@ -162,13 +168,12 @@ class Connection:
         timeout_s: float | None = None,
         discard: Callable[[T], None] | None = None,
     ) -> T:
-        """Run `work` with a connection, within a deadline (default `call_timeout_s`). Raises Unavailable at once where libvirt is
+        """Run `work` with a connection, within a deadline (default `call_timeout_s` or `read_timeout_s`). Raises Unavailable at once where libvirt is
         lost, else as `DeadlineCaller.call`."""
         opened = self._get(action)
+        usual_s = self.options.read_timeout_s if lane.kind is LaneKind.READ else self.options.call_timeout_s
         try:
-            return self._caller.call(
-                action, lambda: work(self._own_of(opened)), timeout_s or self.options.call_timeout_s, lane, discard
-            )
+            return self._caller.call(action, lambda: work(self._own_of(opened)), timeout_s or usual_s, lane, discard)
         except Unavailable:
             # An agent or virtlogd may be what cannot be reached; only a dead socket ends the connection.
             if not _is_alive(opened.connection):

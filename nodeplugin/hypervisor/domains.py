@@ -116,6 +116,9 @@ class LibvirtDomains(LibvirtAccess):
         return True
 
     def destroy_domain(self, uuid: str) -> None:
+        if self._link.is_late(Lane(LaneKind.MONITOR, uuid)):
+            self._kill(uuid)  # a QEMU that hangs does not obey SIGTERM either
+            return
         graceful, timeout_s = libvirt.VIR_DOMAIN_DESTROY_GRACEFUL, self._options.graceful_destroy_timeout_s
         try:
             self._on_domain(
@@ -126,8 +129,7 @@ class LibvirtDomains(LibvirtAccess):
                 timeout_s=timeout_s,
             )
         except (Busy, DeadlineExceeded):
-            if self._is_active(uuid):
-                self._kill(uuid)
+            self._kill(uuid)
         except Refused:
             # Either it is off, or QEMU ignores SIGTERM: stopped, or in uninterruptible I/O.
             if not self._is_active(uuid):

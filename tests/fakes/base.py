@@ -28,6 +28,7 @@ class FakeThing:
     config: etree._Element
     live: etree._Element | None = None
     is_autostarted: bool = False
+    is_persistent: bool = True
 
     @property
     def is_active(self) -> bool:

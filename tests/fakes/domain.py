@@ -166,9 +166,6 @@ def refused(uuid: str, message: str) -> Refused:
 
 def _live_copy(config: etree._Element) -> etree._Element:
     live = copy.deepcopy(config)
-    vcpu = live.find("vcpu")
-    if vcpu is not None and vcpu.get("current") is not None and live.find("vcpus") is None:
-        vcpu.addnext(_vcpu_list(int(vcpu.text or "1"), int(vcpu.get("current", "1"))))
     counts: dict[str, int] = {}
     for device in live.iterfind("devices/*"):
         number = counts.get(str(device.tag), 0)
@@ -177,16 +174,6 @@ def _live_copy(config: etree._Element) -> etree._Element:
             etree.SubElement(device, "alias", name=f"{device.tag}{number}")
         _show_running(device)
     return live
-
-
-def _vcpu_list(maximum: int, current: int) -> etree._Element:
-    vcpus = etree.Element("vcpus")
-    for number in range(maximum):
-        enabled = "yes" if number < current else "no"
-        etree.SubElement(
-            vcpus, "vcpu", id=str(number), enabled=enabled, hotpluggable="no" if number < current else "yes"
-        )
-    return vcpus
 
 
 def _show_running(device: etree._Element) -> None:
@@ -216,11 +203,13 @@ def _identity(device: etree._Element) -> str | None:
 
 
 def attach(root: etree._Element, device: etree._Element, uuid: str) -> None:
-    """Add a device. Raises Refused where its place is taken."""
-    if find_device(root, device) is not None:
-        raise Refused(
-            f"attach to domain {uuid}: libvirt says: {_identity(device)} already exists", reason="LibvirtRefused"
-        )
+    """Add a device. Raises Unsupported for an alias and InvalidSpec for a target that is taken."""
+    action = f"attach to domain {uuid}"
+    alias = str(device.xpath("string(alias/@name)"))
+    if alias and root.xpath("boolean(devices/*/alias[@name=$alias])", alias=alias):
+        raise Unsupported(f"{action}: libvirt says: unsupported configuration: non unique alias detected: {alias}")
+    if device.tag == "disk" and find_device(root, device) is not None:
+        raise invalid(action, f"target '{_identity(device)}' duplicated for disk sources")
     devices = root.find("devices")
     if devices is None:
         devices = etree.SubElement(root, "devices")
@@ -284,19 +273,34 @@ def _text(element: etree._Element | None) -> bytes:
 
 
 def set_vcpus(root: etree._Element, count: int, uuid: str) -> None:
-    """Set the number of vCPUs. Raises Refused beyond the maximum and below what cannot be unplugged."""
+    """Set the number of vCPUs. Raises Refused beyond the maximum, Unsupported below what was there at boot."""
     vcpu = root.find("vcpu")
     maximum = int(vcpu.text or "1") if vcpu is not None else 1
     if vcpu is None or not 1 <= count <= maximum:
         raise refused(uuid, f"requested vcpus is greater than max allowable vcpus for the domain: {count} > {maximum}")
+    if root.get("id") is not None:
+        _plug_vcpus(root, vcpu, count, uuid)
+    vcpu.set("current", str(count))
+    if count == maximum:
+        del vcpu.attrib["current"]
+
+
+def _plug_vcpus(root: etree._Element, vcpu: etree._Element, count: int, uuid: str) -> None:
+    """The list of single vCPUs appears with the first change of a running domain."""
     items = root.findall("vcpus/vcpu")
-    if any(item.get("hotpluggable") == "no" for item in items[count:] if item.get("enabled") == "yes"):
-        raise refused(uuid, "failed to find appropriate hotpluggable vcpus to reach the desired target vcpu count")
+    if not items:
+        booted = int(vcpu.get("current", vcpu.text or "1"))
+        vcpus = etree.Element("vcpus")
+        for number in range(int(vcpu.text or "1")):
+            state = ("yes", "no") if number < booted else ("no", "yes")
+            etree.SubElement(vcpus, "vcpu", id=str(number), enabled=state[0], hotpluggable=state[1])
+        vcpu.addnext(vcpus)
+        items = list(vcpus)
+    if any(item.get("hotpluggable") == "no" for item in items[count:]):
+        message = "failed to find appropriate hotpluggable vcpus to reach the desired target vcpu count"
+        raise Unsupported(f"set vCPUs of domain {uuid}: libvirt says: {message}")
     for number, item in enumerate(items):
         item.set("enabled", "yes" if number < count else "no")
-    vcpu.set("current", str(count))
-    if count == maximum and not items:
-        del vcpu.attrib["current"]
 
 
 def set_memory(root: etree._Element, size_bytes: int, uuid: str) -> None:

@@ -202,9 +202,9 @@ class FakeDomains(FakeBase):
     @mutating
     def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
         device = _parse_device(xml)
-        for source in device.iterfind("source[@file]"):
-            self._check_file(uuid, source.get("file", ""))
         trees = self._trees(uuid, scope)
+        for source in device.iterfind("source[@file]") if scope is not Scope.CONFIG else ():
+            self._check_file(uuid, source.get("file", ""))
         for root in trees:
             xml_work.attach(root, device, uuid)
         if scope is not Scope.CONFIG:

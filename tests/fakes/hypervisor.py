@@ -67,7 +67,7 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
 
     def crash(self, uuid: str) -> None:
         """QEMU is killed."""
-        self.behind(lambda: self._stop(self._domains[uuid], "crashed", "stopped/crashed"))
+        self.behind(lambda: self._stop(self._domains[uuid], "crashed", "stopped/failed"))
 
     def guest_poweroff(self, uuid: str) -> None:
         """The guest powers off by itself."""

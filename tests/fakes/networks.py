@@ -44,7 +44,7 @@ def _define(things: dict[str, FakeThing], kind: str, xml: str) -> FakeThing:
     known = things.get(uuid)
     if known is None:
         known = things[uuid] = FakeThing(uuid, name, root)
-    known.config = root
+    known.config, known.is_persistent = root, True
     return known
 
 
@@ -84,14 +84,16 @@ class FakeNetworks(FakeBase):
         if not network.is_active:
             raise _refused("network", uuid, "network is not active")
         network.live = None
+        if not network.is_persistent:
+            del self._networks[uuid]
         self.tell(EventKind.NETWORK, uuid, "3/0")
 
     @mutating
     def undefine_network(self, uuid: str) -> None:
         network = _get(self._networks, "network", uuid)
-        if network.is_active:
-            raise _refused("network", uuid, "the fake keeps no transient networks; stop it first")
-        del self._networks[uuid]
+        network.is_persistent = network.is_autostarted = False
+        if not network.is_active:
+            del self._networks[uuid]
         self.tell(EventKind.NETWORK, uuid, "1/0")
 
     @mutating

@@ -1,0 +1,129 @@
+"""What the node may rely on when it deals with libvirt's networks."""
+
+from __future__ import annotations
+
+import pytest
+from lxml import etree
+
+from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
+from tests.contract.conftest import Subject
+from tests.contract.documents import network_xml, new_uuid
+from xvirt.model.errors import Conflict, InvalidSpec, NotFound, Refused
+
+HOST = "<host mac='52:54:00:00:00:09' ip='{ip}'/>"
+
+
+def _record(subject: Subject, identity: str) -> NetworkRecord:
+    return next(record for record in subject.hypervisor.list_networks() if record.uuid == identity)
+
+
+def _started(subject: Subject, name: str = "lan") -> str:
+    identity = new_uuid()
+    subject.hypervisor.define_network(network_xml(name, identity))
+    subject.hypervisor.start_network(identity)
+    return identity
+
+
+def _change(subject: Subject, identity: str, command: NetworkCommand, ip: str) -> None:
+    change = NetworkChange(command=command, section=NetworkSection.DHCP_HOST, subnet_index=0, xml=HOST.format(ip=ip))
+    subject.hypervisor.update_network(identity, change)
+
+
+def _hosts(subject: Subject, identity: str) -> list[list[str | None]]:
+    """IP addresses of DHCP hosts: live, then as defined."""
+    texts = (subject.hypervisor.live_network_xml(identity), _record(subject, identity).xml)
+    return [[item.get("ip") for item in etree.fromstring(text).iterfind("ip/dhcp/host")] for text in texts]
+
+
+def test_a_network_is_defined_started_stopped_and_undefined(subject: Subject) -> None:
+    identity = new_uuid()
+    subject.hypervisor.define_network(network_xml("lan", identity))
+    record = _record(subject, identity)
+    assert (record.name, record.is_active, record.is_autostarted) == ("lan", False, False)
+    assert record.bridge == f"xvc{identity[:8]}"
+    subject.hypervisor.autostart_network(identity)
+    subject.hypervisor.start_network(identity)
+    record = _record(subject, identity)
+    assert (record.is_active, record.is_autostarted) == (True, True)
+    subject.hypervisor.stop_network(identity)
+    assert not _record(subject, identity).is_active
+    subject.hypervisor.undefine_network(identity)
+    assert subject.hypervisor.list_networks() == []
+
+
+def test_what_contradicts_its_state_is_refused(subject: Subject) -> None:
+    identity = _started(subject)
+    with pytest.raises(Refused):
+        subject.hypervisor.start_network(identity)
+    subject.hypervisor.stop_network(identity)
+    with pytest.raises(Refused):
+        subject.hypervisor.stop_network(identity)
+
+
+def test_a_missing_network_is_not_found(subject: Subject) -> None:
+    for call in (
+        subject.hypervisor.start_network,
+        subject.hypervisor.stop_network,
+        subject.hypervisor.undefine_network,
+        subject.hypervisor.autostart_network,
+        subject.hypervisor.live_network_xml,
+    ):
+        with pytest.raises(NotFound):
+            call(new_uuid())
+
+
+def test_a_name_that_is_taken_is_a_conflict(subject: Subject) -> None:
+    identity = _started(subject)
+    with pytest.raises(Conflict, match=identity):
+        subject.hypervisor.define_network(network_xml("lan", new_uuid()))
+
+
+@pytest.mark.parametrize("xml", ["<network", "<domain/>", network_xml("a/b", new_uuid())])
+def test_a_broken_definition_is_refused(subject: Subject, xml: str) -> None:
+    with pytest.raises(InvalidSpec):
+        subject.hypervisor.define_network(xml)
+
+
+def test_a_running_network_goes_on_as_it_was_when_it_is_redefined(subject: Subject) -> None:
+    identity = _started(subject)
+    subject.hypervisor.define_network(network_xml("lan", identity, domain="example"))
+    assert "example" not in subject.hypervisor.live_network_xml(identity)
+    assert "example" in _record(subject, identity).xml
+    subject.hypervisor.stop_network(identity)
+    subject.hypervisor.start_network(identity)
+    assert "example" in subject.hypervisor.live_network_xml(identity)
+
+
+def test_an_undefined_network_lives_until_it_is_stopped(subject: Subject) -> None:
+    identity = _started(subject)
+    subject.hypervisor.undefine_network(identity)
+    assert _record(subject, identity).is_active
+    subject.hypervisor.stop_network(identity)
+    assert subject.hypervisor.list_networks() == []
+    subject.hypervisor.define_network(network_xml("lan", identity))
+
+
+def test_dhcp_hosts_change_live_and_in_the_definition(subject: Subject) -> None:
+    identity = _started(subject)
+    _change(subject, identity, NetworkCommand.ADD, "10.99.0.5")
+    assert _hosts(subject, identity) == [["10.99.0.5"], ["10.99.0.5"]]
+    with pytest.raises(Refused):
+        _change(subject, identity, NetworkCommand.ADD, "10.99.0.5")
+    _change(subject, identity, NetworkCommand.MODIFY, "10.99.0.6")
+    assert _hosts(subject, identity) == [["10.99.0.6"], ["10.99.0.6"]]
+    _change(subject, identity, NetworkCommand.DELETE, "10.99.0.6")
+    assert _hosts(subject, identity) == [[], []]
+    with pytest.raises(Refused):
+        _change(subject, identity, NetworkCommand.DELETE, "10.99.0.6")
+
+
+def test_a_network_that_is_off_cannot_be_updated_live(subject: Subject) -> None:
+    identity = new_uuid()
+    subject.hypervisor.define_network(network_xml("lan", identity))
+    with pytest.raises(Refused):
+        _change(subject, identity, NetworkCommand.ADD, "10.99.0.5")
+
+
+def test_network_events_come(subject: Subject) -> None:
+    identity = _started(subject)
+    subject.wait_event("network", identity)
