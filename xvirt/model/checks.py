@@ -5,6 +5,7 @@ Only `xvirt.model.validation` calls it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import ipaddress
 import re
@@ -15,6 +16,7 @@ import cerberus
 from cerberus import errors as codes
 from cerberus.errors import BaseErrorHandler, ValidationError
 
+from xvirt.model import limits
 from xvirt.model.errors import Problem
 from xvirt.model.fields import Format, attributes, element_type, is_spec_class
 from xvirt.model.names import DESCRIPTIONS, LABEL_KEY, PATTERNS, has_path_escape, is_clean_text
@@ -35,6 +37,13 @@ class _Message(str):
     remedy: str
 
 
+@dataclasses.dataclass
+class _Budget:
+    """Problems that may still be recorded; negative by how many were not. A validator and its children share one."""
+
+    left: int
+
+
 class _RawErrors(BaseErrorHandler):  # type: ignore[misc]
     """Hands cerberus's errors on as they are; its own handler would word them."""
 
@@ -50,6 +59,17 @@ class _Validator(cerberus.Validator):  # type: ignore[misc]
         "integer": cerberus.TypeDefinition("integer", (int,), (bool,)),
         "list": cerberus.TypeDefinition("list", (list, tuple), ()),
     }
+
+    def _error(self, *args: Any) -> None:
+        """Record an error while the document's budget lasts: cerberus sorts all of them again for each new one, so tens of
+        thousands of unknown fields would take minutes."""
+        definition = args[1] if len(args) > 1 else None
+        if isinstance(definition, codes.ErrorDefinition) and not definition.code & codes.ERROR_GROUP.code:
+            budget: _Budget = self._config["budget"]
+            budget.left -= 1
+            if budget.left < 0:
+                return
+        super()._error(*args)
 
     def _tell(self, field: str, message: str, remedy: str = "", below: str = "") -> None:
         told = _Message(message)
@@ -165,11 +185,18 @@ def _tree_problems(value: Any, path: str) -> Iterator[tuple[str, str, str]]:
 
 
 def find_problems(cls: type, value: Mapping[str, Any], prefix: str) -> list[Problem]:
-    """Problems of a map that stands for a spec dataclass, with paths below `prefix`; rules across fields are not run."""
-    validator = _Validator(schema_of(cls), error_handler=_RawErrors)
+    """Problems of a map that stands for a spec dataclass, with paths below `prefix`; rules across fields are not run.
+
+    Of more than `limits.PROBLEMS_MAX` the first in the document's order are found, and one more says how many there are besides.
+    """
+    budget = _Budget(limits.PROBLEMS_MAX)
+    validator = _Validator(schema_of(cls), error_handler=_RawErrors, budget=budget)
     if validator.validate(dict(value), normalize=False):
         return []
-    return [problem for error in validator.errors for problem in _flatten(error, prefix, cls)]
+    problems = [problem for error in validator.errors for problem in _flatten(error, prefix, cls)]
+    if budget.left < 0:
+        problems.append(Problem(prefix, f"and {-budget.left} more problems"))
+    return problems
 
 
 def _flatten(error: ValidationError, prefix: str, cls: type) -> list[Problem]:

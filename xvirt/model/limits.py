@@ -27,4 +27,4 @@ ANNOTATION_MAX_LENGTH = 256 << 10
 """Kubernetes' bound for all annotations of an object together; `kubectl apply` keeps a whole document in one."""
 
 PROBLEMS_MAX = 100
-"""Problems of one document that are told; a number says how many more there are."""
+"""Problems of one spec that are told; a number says how many more there are."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from xvirt.model import limits
 from xvirt.model.checks import find_problems, unknown
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.exchange import SecretContent
@@ -35,7 +36,8 @@ def validate_secret(document: Any) -> tuple[Problem, ...]:
         return (problem,)
     if not isinstance(document, Mapping):
         return (Problem("", "a Secret must be a map with apiVersion, kind, metadata and data"),)
-    problems = [unknown("", key, list(_KNOWN)) for key in document if key not in _KNOWN]
+    strange = [key for key in document if key not in _KNOWN]
+    problems = [unknown("", key, list(_KNOWN)) for key in strange[: limits.PROBLEMS_MAX]]
     for key, wanted in (("apiVersion", "v1"), ("kind", SECRET_KIND)):
         if document.get(key) != wanted:
             problems.append(Problem(key, f"{show(document.get(key))} is not served for a Secret", f"use {wanted}"))

@@ -50,20 +50,12 @@ def validate(document: Any) -> tuple[Problem, ...]:
     kind = BY_NAME.get(document["kind"]) if isinstance(document.get("kind"), str) else None
     if kind is not None:
         problems += _check_spec(kind.spec, document.get("spec"))
-    return _settle(problems)
+    return tuple(sorted(set(problems)))
 
 
 def validate_value(cls: type, value: Mapping[str, Any], prefix: str = "") -> list[Problem]:
     """Problems of a map that stands for a spec dataclass, with paths below `prefix`; rules across fields are not run."""
     return sorted(set(find_problems(cls, value, prefix)))
-
-
-def _settle(problems: list[Problem]) -> tuple[Problem, ...]:
-    found = sorted(set(problems))
-    more = len(found) - limits.PROBLEMS_MAX
-    if more <= 0:
-        return tuple(found)
-    return (*found[: limits.PROBLEMS_MAX], Problem("", f"and {more} more problems"))
 
 
 def check_size(document: Any) -> Problem | None:
@@ -98,7 +90,8 @@ def _count_json_bytes(document: Any) -> int:
 
 
 def _check_head(document: Mapping[str, Any]) -> list[Problem]:
-    problems = [unknown("", key, _TOP_LEVEL) for key in document if key not in _TOP_LEVEL]
+    strange = [key for key in document if key not in _TOP_LEVEL]
+    problems = [unknown("", key, _TOP_LEVEL) for key in strange[: limits.PROBLEMS_MAX]]
     version = document.get("apiVersion")
     if version is None:
         problems.append(Problem("apiVersion", "is required", f"use {API_VERSION}"))
