@@ -37,7 +37,13 @@ class QemuImg:
         self._is_closed = False
 
     def run(
-        self, argv: list[str], action: str, *, timeout_s: float = COMMAND_TIMEOUT_S, progress: Progress | None = None
+        self,
+        argv: list[str],
+        action: str,
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        progress: Progress | None = None,
+        good_codes: tuple[int, ...] = (0,),
     ) -> str:
         """Run `qemu-img ARGV`; `progress` gets percents of `-p`. Returns its output.
 
@@ -55,7 +61,7 @@ class QemuImg:
                 self._end(process)
             errors.seek(0)
             text = errors.read().decode(errors="replace").strip()
-        if code != 0:
+        if code not in good_codes:
             raise self._fault(action, text or f"exit code {code}")
         return output.decode(errors="replace")
 

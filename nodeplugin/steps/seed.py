@@ -68,7 +68,7 @@ def write_seed(path: str, content: SeedContent) -> None:
         os.rename(partial, path)
         _sync_directory(directory)
     except OSError as error:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # the first error is the one to tell
             os.unlink(partial)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Exhausted(f"no space left for seed {path}; free some", reason="NoSpace") from error
