@@ -85,6 +85,7 @@ class Node:
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._store = Store(state / "store.db")
         self._hypervisor: Hypervisor = LibvirtHypervisor(config.libvirt_uri)
+        self._volumes = QemuImgVolumes()
         self._hub = Hub(str(uuid.uuid4()))
         self._converger: Converger | None = None
         self._server: NodeServer | None = None
@@ -115,6 +116,7 @@ class Node:
         """Answer no more calls, let running steps end, close libvirt and the store."""
         if self._server is not None:
             self._server.stop(STOP_GRACE_S / 2)
+        self._volumes.close()  # a copy would outlast the grace; it is begun anew by the next start
         if self._converger is not None:
             self._converger.stop(STOP_GRACE_S)
         self._hypervisor.close()
@@ -130,7 +132,7 @@ class Node:
 
     def _host(self, verdict: Verdict, architecture: str) -> Host:
         state = self._config.state_dir.rstrip("/")
-        volumes = QemuImgVolumes()
+        volumes = self._volumes
         settings = NodeSettings(
             node_name=self._config.node_name,
             domain_type=verdict.domain_type,

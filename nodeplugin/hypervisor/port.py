@@ -198,10 +198,12 @@ class Domains(Protocol):
         """Start; continues from the managed save image where there is one."""
 
     def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
-        """Ask the guest to power off. Returns at once."""
+        """Ask the guest to power off. Returns at once, with AGENT and ANY after 5 s at the latest: where the agent does not answer, the
+        power button is pressed instead."""
 
     def destroy_domain(self, uuid: str) -> None:
-        """Power off at once (gracefully flushed by QEMU where it still can)."""
+        """Power off at once (gracefully flushed by QEMU where it still can). Raises Refused where it is off. A QEMU that hangs takes 10 s,
+        in which libvirt holds the domain's lock: its own state, and lists, wait that long."""
 
     def reset_domain(self, uuid: str) -> None:
         """Press the reset button."""
