@@ -67,6 +67,11 @@ class LibvirtDomains(LibvirtAccess):
 
         self._link.call(f"undefine domain {uuid}", work, Lane(LaneKind.MONITOR, uuid))
 
+    def set_metadata(self, uuid: str, xml: str, scope: Scope) -> None:
+        name = etree.QName(etree.fromstring(xml, etree.XMLParser(resolve_entities=False, no_network=True)))
+        kind, flags = libvirt.VIR_DOMAIN_METADATA_ELEMENT, _SCOPES[scope]
+        self._on_domain("mark", uuid, lambda domain: domain.setMetadata(kind, xml, "xvirt", name.namespace, flags))
+
     def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
         def work(domain: libvirt.virDomain) -> None:
             flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0

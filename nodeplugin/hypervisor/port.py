@@ -244,6 +244,9 @@ class Domains(Protocol):
     def block_size(self, uuid: str, target: str) -> BlockSize:
         """Sizes of an attached disk."""
 
+    def set_metadata(self, uuid: str, xml: str, scope: Scope) -> None:
+        """Put an element with a namespace of its own into `<metadata>`, in place of what that namespace had there."""
+
     def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
         """Take one namespace's element out of `<metadata>`, live and persistent; nothing where it is not there."""
 

@@ -15,6 +15,7 @@ from nodeplugin.plan.intent import Intent, MachineDesired, build_intent
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerDecision, PowerGoal, backoff_s, decide_power
+from nodeplugin.plan.running import note_attached, restart_fields
 from nodeplugin.plan.sizing import plan_memory, plan_vcpus
 from nodeplugin.plan.step import (
     DefineDomain,
@@ -31,8 +32,6 @@ from nodeplugin.plan.step import (
     SuspendDomain,
 )
 from xvirt.domainxml.tree import to_text
-from xvirt.model.changes import field_changes
-from xvirt.model.fields import Mutability
 from xvirt.model.virtualmachine import DriftPolicy
 
 SHUTDOWN_REPEAT_S = 10.0
@@ -148,12 +147,12 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
     changes = plan_devices(desired, observed, intent)
     vcpu_steps, vcpu_waits = plan_vcpus(uuid, desired.spec.cpu, live.facts)
     memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live)
-    restart = [*_restart_fields(desired, observed), *changes.restart_required, *vcpu_waits, *memory_waits]
+    restart = [*restart_fields(desired, observed), *changes.restart_required, *vcpu_waits, *memory_waits]
     if desired.spec.drift_policy is DriftPolicy.REPORT:
         changes.steps = [step for step in changes.steps if not _is_correction(step)]
     steps, waiting, check = _pace_detaches(changes, observed)
     return _Live(
-        steps=(*steps, *vcpu_steps, *memory_steps),
+        steps=(*note_attached(desired, observed, steps), *steps, *vcpu_steps, *memory_steps),
         waiting=waiting,
         restart_required=tuple(dict.fromkeys(restart)),
         drift=tuple(changes.drift),
@@ -163,15 +162,6 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
 
 def _is_correction(step: Step) -> bool:
     return isinstance(step, DetachDevice) and not step.alias.startswith("ua-")
-
-
-def _restart_fields(desired: MachineDesired, observed: MachineObservation) -> list[str]:
-    """RESTART fields that differ between the document that the domain was started with and the newest one."""
-    mark = observed.live.facts.mark if observed.live else None
-    if mark is None or mark.document is None:
-        return []
-    differences = field_changes("VirtualMachine", mark.document.get("spec"), desired.stored.document["spec"])
-    return [item.path for item in differences if item.mutability is Mutability.RESTART]
 
 
 def _pace_detaches(

@@ -243,6 +243,19 @@ class AttachDevice(DomainStep):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class NoteRunning(DomainStep):
+    """Write the running domain's mark anew: what it is made from, with the devices that are about to be attached."""
+
+    name = "note-running"
+    impact = Impact.NONE
+    xml: str = dataclasses.field(repr=False)
+
+    @property
+    def summary(self) -> str:
+        return "note what the running domain is made from"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DetachDevice(DomainStep):
     """Ask the guest to let go. Gone is only what the domain's XML no longer shows."""
 

@@ -12,6 +12,7 @@ from nodeplugin.plan.step import (
     DefineDomain,
     DestroyDomain,
     DetachDevice,
+    NoteRunning,
     ReleaseDomain,
     ResizeDisk,
     ResumeDomain,
@@ -131,6 +132,11 @@ def set_balloon(step: SetBalloon, host: Host) -> str:
 def update_device(step: UpdateDevice, host: Host) -> str:
     host.hypervisor.update_device(step.uuid, step.xml, Scope.LIVE)
     host.index.drop(step.uuid)
+    return ""
+
+
+def note_running(step: NoteRunning, host: Host) -> str:
+    host.hypervisor.set_metadata(step.uuid, step.xml, Scope.LIVE)
     return ""
 
 

@@ -28,6 +28,7 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
     steps.SetVcpus: domain.set_vcpus,
     steps.SetBalloon: domain.set_balloon,
     steps.UpdateDevice: domain.update_device,
+    steps.NoteRunning: domain.note_running,
     steps.AttachDevice: domain.attach,
     steps.DetachDevice: domain.detach,
     steps.ResizeDisk: domain.resize_disk,

@@ -73,6 +73,7 @@ CALLS: list[Callable[[Hypervisor, str], object]] = [
     lambda hypervisor, identity: hypervisor.undefine_domain(identity),
     lambda hypervisor, identity: hypervisor.set_vcpus(identity, 1, Scope.LIVE),
     lambda hypervisor, identity: hypervisor.attach_device(identity, disk_xml("/x"), Scope.CONFIG),
+    lambda hypervisor, identity: hypervisor.set_metadata(identity, f"<m:mark xmlns:m='{MARK}'/>", Scope.CONFIG),
     lambda hypervisor, identity: hypervisor.remove_metadata(identity, MARK),
     lambda hypervisor, identity: hypervisor.ping_monitor(identity),
     lambda hypervisor, identity: hypervisor.guest_addresses(identity),
@@ -130,6 +131,25 @@ def test_a_running_domain_keeps_its_live_definition_when_it_is_redefined(subject
     subject.define(draft)
     assert _root(subject, identity).findtext(f"metadata/{{{MARK}}}mark") == "old"
     assert _root(subject, identity, XmlView.INACTIVE).findtext(f"metadata/{{{MARK}}}mark") == "new"
+
+
+def test_metadata_of_a_running_domain_is_set_apart_from_its_definitions(subject: Subject) -> None:
+    other = "<o:other xmlns:o='https://example.org/other'/>"
+    mark = "<m:mark xmlns:m='{0}'>{1}</m:mark>"
+    identity = subject.running(DomainDraft(metadata=f"<metadata>{mark.format(MARK, 'old')}{other}</metadata>"))
+    for _ in range(2):
+        subject.hypervisor.set_metadata(identity, mark.format(MARK, 'a "new" &lt;one>'), Scope.LIVE)
+    live, config = _root(subject, identity), _root(subject, identity, XmlView.INACTIVE)
+    assert [item.text for item in live.iterfind(f"metadata/{{{MARK}}}mark")] == ['a "new" <one>']
+    assert [item.text for item in config.iterfind(f"metadata/{{{MARK}}}mark")] == ["old"]
+    for root in (live, config):
+        assert root.find("metadata/{https://example.org/other}other") is not None
+
+
+def test_metadata_of_a_domain_that_is_off_is_not_set_live(subject: Subject) -> None:
+    identity = subject.define(DomainDraft())
+    with pytest.raises(Refused):
+        subject.hypervisor.set_metadata(identity, f"<m:mark xmlns:m='{MARK}'/>", Scope.LIVE)
 
 
 def test_metadata_is_removed_live_and_persistent_and_repeating_it_is_harmless(subject: Subject) -> None:

@@ -185,6 +185,18 @@ def _show_running(device: etree._Element) -> None:
             current.text = requested.text
 
 
+def set_metadata(root: etree._Element, element: etree._Element) -> None:
+    """Put an element into `<metadata>`, in place of those of its namespace."""
+    metadata = root.find("metadata")
+    if metadata is None:
+        metadata = etree.Element("metadata")
+        root.insert(len(root.findall("name")) + len(root.findall("uuid")), metadata)
+    for old in metadata.findall("*"):
+        if etree.QName(old).namespace == etree.QName(element).namespace:
+            metadata.remove(old)
+    metadata.append(copy.deepcopy(element))
+
+
 def find_device(root: etree._Element, device: etree._Element) -> etree._Element | None:
     """The device that libvirt takes for the same: disks by target, NICs by MAC, others by alias."""
     for candidate in root.iterfind(f"devices/{device.tag}"):

@@ -82,6 +82,13 @@ class FakeDomains(FakeBase):
         self.tell(EventKind.LIFECYCLE, uuid, "undefined/removed")
 
     @mutating
+    def set_metadata(self, uuid: str, xml: str, scope: Scope) -> None:
+        element = etree.fromstring(xml)
+        for root in self._trees(uuid, scope):
+            xml_work.set_metadata(root, element)
+        self.tell(EventKind.OTHER, uuid, f"1/{etree.QName(element).namespace}")
+
+    @mutating
     def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
         domain = self._get(uuid)
         for root in (domain.config, domain.live):

@@ -47,7 +47,12 @@ def write_mark(root: etree._Element, mark: OwnershipMark) -> None:
     if metadata is None:
         metadata = etree.Element("metadata")
         root.insert(_metadata_index(root), metadata)
-    element = etree.SubElement(metadata, _TAG, nsmap={"xvirt": MARK_NAMESPACE})
+    metadata.append(mark_element(mark))
+
+
+def mark_element(mark: OwnershipMark) -> etree._Element:
+    """The mark alone, as it stands in `<metadata>`."""
+    element = etree.Element(_TAG, nsmap={"xvirt": MARK_NAMESPACE})
     attributes = {
         "uid": mark.uid,
         "authority": mark.authority,
@@ -63,6 +68,7 @@ def write_mark(root: etree._Element, mark: OwnershipMark) -> None:
         element.set(name, value)
     if mark.document is not None:
         element.text = _document_text(mark.document)
+    return element
 
 
 def _metadata_index(root: etree._Element) -> int:
