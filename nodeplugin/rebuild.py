@@ -1,4 +1,8 @@
-"""Fills a lost store from the domains' metadata (DESIGN section 5). Secrets do not stand there: seeds are kept as they are."""
+"""Fills a lost store from the metadata of domains and networks (DESIGN section 5). Secrets do not stand there: seeds are kept as they are.
+
+Disks, images and pools have no metadata in libvirt; their files and pools are taken up again, as they are, when their documents are
+applied again.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +15,49 @@ from xvirt.domainxml.mark import OwnershipMark, read_mark
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.codec import parse, to_document
 from xvirt.model.errors import XvirtError
+from xvirt.model.secrets import secret_names
+from xvirt.policy import PROFILES
 
 logger = logging.getLogger(__name__)
 
 
 def rebuild_store(hypervisor: Hypervisor, store: Store) -> list[str]:
-    """Take over the documents of owned domains that the store does not know. Returns the names of those whose document cannot be
-    read: they stay as they are, undeclared."""
+    """Take over the documents of owned domains and networks that the store does not know. Returns the names of those whose document
+    cannot be read: they stay as they are, undeclared."""
     unreadable = []
-    for record in hypervisor.list_domains():
-        if store.find(record.uuid) is not None or store.tombstone(record.uuid) is not None:
-            continue
-        mark = read_mark(parse_xml(hypervisor.domain_xml(record.uuid, XmlView.INACTIVE)))
-        if mark is None or mark.uid != record.uuid:
-            continue
-        try:
-            store.put(_recover(mark))
-            logger.warning("domain %s: its document was not in the store; taken over from its metadata", record.name)
-        except XvirtError as error:
-            unreadable.append(record.name)
-            logger.error("domain %s is Undeclared: its document cannot be read: %s", record.name, error.message)
+    for network in hypervisor.list_networks():
+        if _is_unknown(network.uuid, store) and not _take_over("VirtualNetwork", network.uuid, network.xml, store):
+            unreadable.append(network.name)
+    for domain in hypervisor.list_domains():
+        if _is_unknown(domain.uuid, store):
+            xml = hypervisor.domain_xml(domain.uuid, XmlView.INACTIVE)
+            if not _take_over("VirtualMachine", domain.uuid, xml, store):
+                unreadable.append(domain.name)
     return unreadable
+
+
+def _is_unknown(uuid: str, store: Store) -> bool:
+    return store.find(uuid) is None and store.tombstone(uuid) is None
+
+
+def _take_over(kind: str, uuid: str, xml: str, store: Store) -> bool:
+    """False where the thing is ours and its document cannot be read. What is foreign is passed over."""
+    mark = read_mark(parse_xml(xml))
+    if mark is None or mark.uid != uuid or mark.kind != kind:
+        return True
+    name = f"{kind} {mark.namespace}/{mark.name}"
+    try:
+        store.put(_recover(mark))
+    except XvirtError as error:
+        logger.error("%s is Undeclared: its document cannot be read: %s", name, error.message)
+        return False
+    logger.warning("%s: its document was not in the store; taken over from its metadata", name)
+    return True
 
 
 def _recover(mark: OwnershipMark) -> StoredObject:
     resource = parse(mark.document or {})
     document = to_document(resource)
-    needs_secrets = bool(resource.kind == "VirtualMachine" and resource.spec.cloud_init is not None)
     return StoredObject(
         uid=mark.uid,
         authority=mark.authority,
@@ -47,6 +67,7 @@ def _recover(mark: OwnershipMark) -> StoredObject:
         document=document,
         generation=mark.generation,
         epoch=mark.epoch,
-        has_secrets=not needs_secrets,
+        profile=mark.profile if mark.profile in PROFILES else PROFILES[0],
+        has_secrets=not secret_names(resource),
         run=RunRecord(is_held_off=mark.power == "off", has_started=True),
     )

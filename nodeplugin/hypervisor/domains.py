@@ -24,6 +24,7 @@ _UNDEFINE = (
 )
 _TPM_SINCE = 8_009_000
 """libvirt 8.9.0: VIR_DOMAIN_UNDEFINE_TPM. Older daemons refuse the flag, and remove TPM state unasked."""
+_METADATA_PREFIX = "xvirt"
 
 
 class LibvirtDomains(LibvirtAccess):
@@ -68,15 +69,15 @@ class LibvirtDomains(LibvirtAccess):
         self._link.call(f"undefine domain {uuid}", work, Lane(LaneKind.MONITOR, uuid))
 
     def set_metadata(self, uuid: str, xml: str, scope: Scope) -> None:
-        name = etree.QName(etree.fromstring(xml, etree.XMLParser(resolve_entities=False, no_network=True)))
+        text, uri = _bare_element(xml)
         kind, flags = libvirt.VIR_DOMAIN_METADATA_ELEMENT, _SCOPES[scope]
-        self._on_domain("mark", uuid, lambda domain: domain.setMetadata(kind, xml, "xvirt", name.namespace, flags))
+        self._on_domain("mark", uuid, lambda domain: domain.setMetadata(kind, text, _METADATA_PREFIX, uri, flags))
 
     def remove_metadata(self, uuid: str, namespace_uri: str) -> None:
         def work(domain: libvirt.virDomain) -> None:
             flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG if domain.isPersistent() else 0
             flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0
-            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "xvirt", namespace_uri, flags)
+            domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, _METADATA_PREFIX, namespace_uri, flags)
 
         try:
             self._on_domain("take the mark off", uuid, work)
@@ -215,6 +216,16 @@ class LibvirtDomains(LibvirtAccess):
     def block_size(self, uuid: str, target: str) -> BlockSize:
         capacity, allocation, _ = self._on_domain(f"read {target} of", uuid, lambda domain: domain.blockInfo(target))
         return BlockSize(capacity_bytes=capacity, allocation_bytes=allocation)
+
+
+def _bare_element(xml: str) -> tuple[str, str]:
+    """An element without its namespace, and that namespace's URI: libvirt declares it itself, and fails where it is there already."""
+    root = etree.fromstring(xml, etree.XMLParser(resolve_entities=False, no_network=True))
+    uri = etree.QName(root).namespace or ""
+    for element in root.iter(f"{{{uri}}}*"):
+        element.tag = etree.QName(element).localname
+    etree.cleanup_namespaces(root)
+    return etree.tostring(root, encoding="unicode"), uri
 
 
 def definition_uuid(xml: str) -> str:

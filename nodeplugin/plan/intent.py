@@ -9,6 +9,7 @@ from lxml import etree
 
 from nodeplugin.plan.observation import MachineObservation, NodeSettings, ResolvedNetwork
 from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
@@ -17,7 +18,6 @@ from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, r
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.placement import keep_placement
-from xvirt.domainxml.tree import canonical
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
@@ -176,19 +176,7 @@ def _define(
     root = render_domain(desired.resource, context)
     if desired.spec.domain is not None:
         apply_overlay(root, desired.spec.domain)
-    stored = desired.stored
-    mark = OwnershipMark(
-        uid=stored.uid,
-        authority=stored.authority,
-        kind=stored.kind,
-        namespace=stored.namespace,
-        name=stored.name,
-        generation=stored.generation,
-        epoch=stored.epoch,
-        spec_hash=hashlib.sha256(canonical(root)).hexdigest(),
-        document=stored.document,
-        power="off" if stored.run.is_held_off else "",
-    )
+    mark = ownership_mark(desired.stored, root)
     write_mark(root, mark)
     keep_placement(
         root,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkSection
+from lxml import etree
+
+from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
 from nodeplugin.plan.observation import NetworkObservation, PoolObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.step import (
     AutostartPool,
     DefineNetwork,
@@ -19,7 +22,8 @@ from nodeplugin.plan.step import (
     UpdateNetwork,
 )
 from nodeplugin.records import StoredObject
-from xvirt.domainxml.network import network_changes, render_network
+from xvirt.domainxml.mark import read_mark, write_mark
+from xvirt.domainxml.network import NetworkUpdate, network_changes, render_network
 from xvirt.domainxml.pool import render_pool
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import host_name
@@ -42,41 +46,39 @@ def plan_network(stored: StoredObject, resource: Resource, observed: NetworkObse
         )
         return Plan(blocked=(Obstacle("NameTaken", message),))
     wanted = render_network(resource, stored.uid, None)
-    uuid = stored.uid
+    write_mark(wanted, ownership_mark(stored, wanted))
+    define = DefineNetwork(uuid=stored.uid, xml=to_text(wanted))
     record = observed.record
-    define = DefineNetwork(uuid=uuid, xml=to_text(wanted))
-    start = StartNetwork(uuid=uuid)
-    if record is None:
-        return Plan(steps=(define, start))
-    if not record.is_active:
-        difference = network_changes(parse_xml(record.xml), wanted)
-        is_same = not difference.updates and not difference.restart_paths
-        return Plan(steps=(start,) if is_same else (define, start))
-    return _plan_active(uuid, define, wanted, observed)
+    defined: tuple[Step, ...] = () if record is not None and _is_defined(record, wanted) else (define,)
+    if record is None or not record.is_active:
+        return Plan(steps=(*defined, StartNetwork(uuid=stored.uid)))
+    live = network_changes(parse_xml(observed.live_xml), wanted)
+    if live.updates and not live.restart_paths:
+        # They change the definition too; what is then left of it is defined in the next round.
+        return Plan(steps=tuple(_update(stored.uid, update) for update in live.updates))
+    if not live.restart_paths:
+        return Plan(steps=defined)
+    if observed.users:
+        return Plan(steps=defined, restart_required=live.restart_paths)
+    return Plan(steps=(define, StopNetwork(uuid=stored.uid), StartNetwork(uuid=stored.uid)))
 
 
-def _plan_active(uuid: str, define: DefineNetwork, wanted: object, observed: NetworkObservation) -> Plan:
-    live = network_changes(parse_xml(observed.live_xml), wanted)  # type: ignore[arg-type]
-    if live.restart_paths:
-        config = network_changes(parse_xml(observed.record.xml), wanted) if observed.record else None  # type: ignore[arg-type]
-        is_defined = config is not None and not config.updates and not config.restart_paths
-        steps: tuple[Step, ...] = () if is_defined else (define,)
-        if observed.users:
-            return Plan(steps=steps, restart_required=live.restart_paths)
-        return Plan(steps=(define, StopNetwork(uuid=uuid), StartNetwork(uuid=uuid)))
-    updates = tuple(
-        UpdateNetwork(
-            uuid=uuid,
-            change=NetworkChange(
-                command=NetworkCommand(update.command),
-                section=NetworkSection(update.section),
-                subnet_index=update.subnet_index,
-                xml=update.xml,
-            ),
-        )
-        for update in live.updates
+def _is_defined(record: NetworkRecord, wanted: etree._Element) -> bool:
+    """Whether libvirt's definition says the same, mark included, and starts with the host."""
+    found = parse_xml(record.xml)
+    difference = network_changes(found, wanted)
+    is_same = not difference.updates and not difference.restart_paths
+    return is_same and record.is_autostarted and read_mark(found) == read_mark(wanted)
+
+
+def _update(uuid: str, update: NetworkUpdate) -> UpdateNetwork:
+    change = NetworkChange(
+        command=NetworkCommand(update.command),
+        section=NetworkSection(update.section),
+        subnet_index=update.subnet_index,
+        xml=update.xml,
     )
-    return Plan(steps=updates)
+    return UpdateNetwork(uuid=uuid, change=change)
 
 
 def plan_network_removal(stored: StoredObject, spec: VirtualNetworkSpec, observed: NetworkObservation) -> Plan:

@@ -46,10 +46,13 @@ def nic_xml(mac: str, network: str, *, link: str = "up", alias: str = "ua-nic-la
 <link state='{link}'/><alias name='{alias}'/></interface>"""
 
 
-def network_xml(name: str, identity: str, *, domain: str = "", hosts: str = "", bridge: str = "") -> str:
+def network_xml(
+    name: str, identity: str, *, domain: str = "", hosts: str = "", bridge: str = "", metadata: str = ""
+) -> str:
     """An isolated network with DHCP."""
     named = f"<domain name='{domain}'/>" if domain else ""
-    return f"""<network><name>{name}</name><uuid>{identity}</uuid><bridge name='{bridge or "xvc" + identity[:8]}'/>{named}
+    told = f"<metadata>{metadata}</metadata>" if metadata else ""
+    return f"""<network><name>{name}</name><uuid>{identity}</uuid>{told}<bridge name='{bridge or "xvc" + identity[:8]}'/>{named}
 <ip address='10.99.0.1' netmask='255.255.255.0'><dhcp><range start='10.99.0.10' end='10.99.0.99'/>{hosts}</dhcp></ip>
 </network>"""
 

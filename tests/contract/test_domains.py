@@ -135,7 +135,7 @@ def test_a_running_domain_keeps_its_live_definition_when_it_is_redefined(subject
 
 def test_metadata_of_a_running_domain_is_set_apart_from_its_definitions(subject: Subject) -> None:
     other = "<o:other xmlns:o='https://example.org/other'/>"
-    mark = "<m:mark xmlns:m='{0}'>{1}</m:mark>"
+    mark = "<xvirt:mark xmlns:xvirt='{0}'>{1}</xvirt:mark>"
     identity = subject.running(DomainDraft(metadata=f"<metadata>{mark.format(MARK, 'old')}{other}</metadata>"))
     for _ in range(2):
         subject.hypervisor.set_metadata(identity, mark.format(MARK, 'a "new" &lt;one>'), Scope.LIVE)

@@ -127,3 +127,24 @@ def test_a_network_that_is_off_cannot_be_updated_live(subject: Subject) -> None:
 def test_network_events_come(subject: Subject) -> None:
     identity = _started(subject)
     subject.wait_event("network", identity)
+
+
+def test_row_18_a_network_keeps_its_metadata_through_updates_and_restarts(subject: Subject) -> None:
+    identity, mark = (
+        new_uuid(),
+        "<m:mark xmlns:m='https://example.org/mark' a='1'>{{&quot;k&quot;: &quot;&lt;{0}&gt;&quot;}}</m:mark>",
+    )
+    subject.hypervisor.define_network(network_xml("lan", identity, metadata=mark.format("old")))
+    subject.hypervisor.start_network(identity)
+    _change(subject, identity, NetworkCommand.ADD, "10.99.0.5")
+    subject.hypervisor.stop_network(identity)
+    subject.hypervisor.start_network(identity)
+    assert _mark(subject, identity) == '{"k": "<old>"}'
+    xml = network_xml("lan", identity, hosts=HOST.format(ip="10.99.0.5"), metadata=mark.format("new"))
+    subject.hypervisor.define_network(xml)
+    assert _mark(subject, identity) == '{"k": "<new>"}'
+    assert _hosts(subject, identity) == [["10.99.0.5"], ["10.99.0.5"]]
+
+
+def _mark(subject: Subject, identity: str) -> str | None:
+    return etree.fromstring(_record(subject, identity).xml).findtext("metadata/{https://example.org/mark}mark")

@@ -208,13 +208,15 @@ def test_row_75_a_restart_of_libvirtd_leaves_the_guest_running(declared: Declare
 
 def test_row_18_a_wiped_store_finds_the_same_machine(declared: Declared) -> None:
     before = declared.node.virsh("domid", DOMAIN)
-    old = declared.get(WEB)
+    lan = ObjectRef(kind="VirtualNetwork", namespace="default", name="lan")
+    old, old_lan = declared.get(WEB), declared.get(lan)
     declared.node.stop_plugin()
     declared.node.run(["sh", "-c", "rm /var/lib/xvirt/store.db*"])
     declared.node.start_plugin()
     document = declared.wait(WEB, is_ready, "rebuilt")
     assert document["metadata"] == old["metadata"]
     assert document["spec"] == old["spec"]
+    assert declared.wait(lan, is_ready, "rebuilt")["spec"] == old_lan["spec"]
     assert declared.node.virsh("domid", DOMAIN) == before
 
 

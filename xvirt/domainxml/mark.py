@@ -26,7 +26,8 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OwnershipMark:
-    """Whose a domain is. `document` is None where it cannot be read; `power` is the node's own note of an asked-for power state."""
+    """Whose a domain is. `document` is None where it cannot be read; `power` is the node's own note of an asked-for power state;
+    `profile` is the policy profile that the document was let in by."""
 
     uid: str
     authority: str
@@ -38,6 +39,7 @@ class OwnershipMark:
     spec_hash: str
     document: Mapping[str, Any] | None = None
     power: str = ""
+    profile: str = ""
 
 
 def write_mark(root: etree._Element, mark: OwnershipMark) -> None:
@@ -63,6 +65,7 @@ def mark_element(mark: OwnershipMark) -> etree._Element:
         "epoch": str(mark.epoch),
         "specHash": mark.spec_hash,
         "power": mark.power,
+        "profile": mark.profile,
     }
     for name, value in attributes.items():
         element.set(name, value)
@@ -98,6 +101,7 @@ def read_mark(root: etree._Element) -> OwnershipMark | None:
         spec_hash=element.get("specHash", ""),
         document=_read_document(element.text),
         power=element.get("power", ""),
+        profile=element.get("profile", ""),
     )
 
 

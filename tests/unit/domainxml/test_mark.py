@@ -24,6 +24,7 @@ MARK = OwnershipMark(
     spec_hash="ab" * 32,
     document={"spec": {"a": "<&>\"']]>\n\t"}},
     power="off",
+    profile="baseline",
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 JSON_VALUES = st.recursive(
