@@ -7,6 +7,8 @@ import enum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nodeplugin.config_lines import refuse
+from nodeplugin.logs import LogFormat, LogLevel
 from xvirt import API_VERSION
 from xvirt.model.codec import decode
 from xvirt.model.documents import load_documents
@@ -60,6 +62,13 @@ def _profiles_are_known(config: NodeConfig) -> bool:
     return all(set(client.profiles) <= known for client in config.clients)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is `address:port`."""
+    host, colon, port = text.rpartition(":")
+    is_host = host.startswith("[") and host.endswith("]") if ":" in host else bool(host)
+    return bool(colon) and is_host and port.isascii() and port.isdigit() and int(port) <= 65535
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NodeConfig:
     """Everything that an administrator decides about a node."""
@@ -72,6 +81,30 @@ class NodeConfig:
             "tls",
         ),
         Rule(_profiles_are_known, "", "profiles are restricted, baseline and privileged", "clients"),
+        Rule(
+            lambda config: config.listen is None or is_address(config.listen),
+            "",
+            "is no address:port; write 192.0.2.10:9443 or [2001:db8::1]:9443",
+            "listen",
+        ),
+        Rule(
+            lambda config: not config.metrics_listen or is_address(config.metrics_listen),
+            "",
+            'is no address:port; write 127.0.0.1:9177, or "" for none',
+            "metricsListen",
+        ),
+        Rule(
+            lambda config: all(client.authority in config.authorities for client in config.clients),
+            "",
+            "a client acts for an authority that is not in authorities; add it there",
+            "clients",
+        ),
+        Rule(
+            lambda config: len({client.common_name for client in config.clients}) == len(config.clients),
+            "",
+            "a commonName is given twice; join both entries",
+            "clients",
+        ),
     )
 
     node_name: str = field("Name of the node; also its TLS server name.", FIXED, format=Format.LABEL, max_length=63)
@@ -96,6 +129,13 @@ class NodeConfig:
         "Pause between full looks at everything.", FIXED, default=300, unit="s", minimum=5, maximum=86400
     )
     reflection: bool = field("Whether gRPC reflection is served.", FIXED, default=False)
+    metrics_listen: str = field(
+        "`address:port` for /metrics, /livez and /readyz over HTTP, which anybody who reaches it may read; empty: none.",
+        FIXED,
+        default="127.0.0.1:9177",
+    )
+    log_format: LogFormat = field("How log lines look.", FIXED, default=LogFormat.TEXT)
+    log_level: LogLevel = field("What is logged: this and what is worse.", FIXED, default=LogLevel.INFO)
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -104,19 +144,40 @@ def load_config(path: Path) -> NodeConfig:
         text = path.read_text()
     except OSError as error:
         raise InvalidSpec([Problem("", f"cannot be read: {error.strerror}")], str(path)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidSpec([Problem("", f"is not UTF-8 text (byte {error.start})")], str(path)) from error
     documents = load_documents(text, str(path))
     if len(documents) != 1:
         raise InvalidSpec([Problem("", f"holds {len(documents)} documents, one is wanted")], str(path))
     document: dict[str, Any] = dict(documents[0].document)
-    problems = []
-    for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if document.pop(key, None) != wanted:
-            problems.append(Problem(key, f"must be {wanted}"))
+    problems = [
+        Problem(key, f"must be {wanted}", f"write {key}: {wanted}")
+        for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND))
+        if document.pop(key, None) != wanted
+    ]
     problems += validate_value(NodeConfig, document)
     if problems:
-        raise InvalidSpec(problems, str(path))
+        raise refuse(problems, str(path), text)
     config = decode(NodeConfig, document)
-    broken = check_rules(config, "")
-    if broken:
-        raise InvalidSpec(broken, str(path))
+    problems = [*check_rules(config, ""), *check_files(config)]
+    if problems:
+        raise refuse(problems, str(path), text)
     return config
+
+
+def check_files(config: NodeConfig) -> list[Problem]:
+    """Files that are named and cannot be read."""
+    if config.tls is None:
+        return []
+    problems = []
+    for key, name in (
+        ("certificate", config.tls.certificate),
+        ("key", config.tls.key),
+        ("clientCa", config.tls.client_ca),
+    ):
+        try:
+            Path(name).open("rb").close()
+        except OSError as error:
+            remedy = "make it with `xvirt node init-pki`, or correct the path"
+            problems.append(Problem(f"tls.{key}", f"{name} cannot be read: {error.strerror}", remedy))
+    return problems

@@ -13,6 +13,8 @@ import sys
 import threading
 import uuid
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from nodeplugin.clock import SystemClock
 from nodeplugin.config import NodeConfig, load_config
@@ -23,6 +25,10 @@ from nodeplugin.hypervisor.accelerator import Verdict, choose_accelerator
 from nodeplugin.hypervisor.driver import LibvirtHypervisor
 from nodeplugin.hypervisor.port import Hypervisor
 from nodeplugin.hypervisor.volumes import QemuImgVolumes
+from nodeplugin.logs import LogFormat, LogLevel, start_logging
+from nodeplugin.metrics.instruments import Instruments
+from nodeplugin.monitor import Monitor
+from nodeplugin.notify import Watchdog, notify, watchdog_interval_s
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.pools import ensure_default_pool
 from nodeplugin.rebuild import rebuild_store
@@ -30,8 +36,9 @@ from nodeplugin.server import NodeServer
 from nodeplugin.server_options import ServerOptions, TlsFiles
 from nodeplugin.service import NodeIdentity, NodeService
 from nodeplugin.store import Store
+from nodeplugin.vitals import Vitals
 from xvirt import __version__
-from xvirt.model.errors import Unavailable, XvirtError
+from xvirt.model.errors import InvalidSpec, Unavailable, XvirtError
 from xvirt.model.exchange import Caller
 
 logger = logging.getLogger(__name__)
@@ -46,53 +53,101 @@ def run() -> None:
     """Entry point of `xvirt-node`."""
     parser = argparse.ArgumentParser(prog="xvirt-node", description="xVirt's node plugin")
     parser.add_argument("--config", type=Path, default=Path("/etc/xvirt/node.yaml"), help="config file (YAML)")
-    parser.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    parser.add_argument("--check-config", action="store_true", help="only say whether the config file is right")
+    parser.add_argument(
+        "--log-level", type=str.lower, choices=[item.value for item in LogLevel], help="over the config"
+    )
+    parser.add_argument("--log-format", choices=[item.value for item in LogFormat], help="over the config")
     parser.add_argument("--version", action="version", version=__version__)
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=arguments.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
         config = load_config(arguments.config)
+        if arguments.check_config:
+            print(f"{arguments.config}: right")
+            return
+        start_logging(
+            LogFormat(arguments.log_format) if arguments.log_format else config.log_format,
+            LogLevel(arguments.log_level) if arguments.log_level else config.log_level,
+        )
         serve(config)
     except XvirtError as error:
-        print(f"xvirt-node: {error.message}", file=sys.stderr)
-        raise SystemExit(1) from None
+        notify(f"STATUS={error.message}")
+        for line in explain(error):
+            print(f"xvirt-node: {line}", file=sys.stderr)
+        _leave(1)
+    _leave(0)
+
+
+def explain(error: XvirtError) -> list[str]:
+    """A line for each thing that is wrong."""
+    if isinstance(error, InvalidSpec) and error.reason == "InvalidConfig":
+        return [str(problem) for problem in error.problems]
+    return [error.message]
+
+
+def _leave(code: int) -> NoReturn:
+    # Threads of RPCs and of libvirt calls that a hung QEMU holds would be waited for without end.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def serve(config: NodeConfig) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT. The second one ends the process at once: what is stored survives that, and machines run on."""
     stop = threading.Event()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    node = Node(config)
-    node.start()
-    logger.info("node %s serves on %s", config.node_name, config.unix_socket)
+        signal.signal(number, on_signal)
+    node = Node(config, stop)
     try:
+        node.start()
+        if not stop.is_set():
+            logger.info("node %s serves on %s", config.node_name, config.unix_socket)
+            notify(f"READY=1\nSTATUS=node {config.node_name} serves")
         stop.wait()
+        notify("STOPPING=1")
         logger.info("stopping; machines are left alone")
     finally:
         node.stop()
+    logger.info("stopped")
 
 
 class Node:
-    """All parts of one node plugin."""
+    """All parts of one node plugin. `stop_asked` ends the wait for libvirt early."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, stop_asked: threading.Event) -> None:
         self._config = config
+        self._stop_asked = stop_asked
         state = Path(config.state_dir)
         for directory in (state, state / "seeds", state / "logs"):
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._store = Store(state / "store.db")
-        self._hypervisor: Hypervisor = LibvirtHypervisor(config.libvirt_uri)
+        self._instruments = Instruments()
+        self._hypervisor: Hypervisor = LibvirtHypervisor(config.libvirt_uri, telemetry=self._instruments)
         self._volumes = QemuImgVolumes()
         self._hub = Hub(str(uuid.uuid4()))
+        self._vitals = Vitals(
+            node_name=config.node_name,
+            hypervisor=self._hypervisor,
+            store=self._store,
+            hub=self._hub,
+            instruments=self._instruments,
+        )
+        self._monitor: Monitor | None = None
+        self._watchdog: Watchdog | None = None
         self._converger: Converger | None = None
         self._server: NodeServer | None = None
 
     def start(self) -> None:
-        """Wait for libvirt, rebuild what is missing, converge, serve."""
-        self._wait_for_libvirt()
+        """Wait for libvirt, rebuild what is missing, converge, serve. Returns early where a stop is asked for meanwhile."""
+        self._start_watching()
+        if not self._wait_for_libvirt():
+            return
         facts = self._hypervisor.facts()
         if facts.probe_seconds > SLOW_PROBE_S:
             logger.warning(
@@ -108,26 +163,44 @@ class Node:
         options = ConvergerOptions(resync_interval_s=float(self._config.resync_interval_seconds))
         self._converger = Converger(host, self._store, self._hub, options)
         service = NodeService(self._identity(verdict), host, self._store, self._hub, self._converger)
-        self._server = NodeServer(service, server_options(self._config))
+        self._server = NodeServer(service, server_options(self._config), self._instruments)
         self._converger.start()
+        self._vitals.converger = self._converger
         self._server.start()
+        self._vitals.is_serving.set()
 
     def stop(self) -> None:
-        """Answer no more calls, let running steps end, close libvirt and the store."""
+        """Answer no more calls, let running steps end, close libvirt and the store. At most about half a minute, hung QEMUs or not."""
+        self._vitals.is_stopping.set()
         if self._server is not None:
             self._server.stop(STOP_GRACE_S / 2)
         self._volumes.close()  # a copy would outlast the grace; it is begun anew by the next start
         if self._converger is not None:
             self._converger.stop(STOP_GRACE_S)
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        if self._monitor is not None:
+            self._monitor.stop()
         self._hypervisor.close()
         self._store.close()
 
-    def _wait_for_libvirt(self) -> None:
-        waiting = threading.Event()
+    def _start_watching(self) -> None:
+        if self._config.metrics_listen:
+            self._monitor = self._vitals.monitor(self._config.metrics_listen)
+            self._monitor.start()
+        interval_s = watchdog_interval_s()
+        if interval_s is not None:
+            self._watchdog = Watchdog(interval_s, self._vitals.is_live)
+            self._watchdog.start()
+
+    def _wait_for_libvirt(self) -> bool:
+        """False where a stop was asked for meanwhile."""
         for _ in range(int(LIBVIRT_WAIT_S / 0.2)):
+            if self._stop_asked.is_set():
+                return False
             if self._hypervisor.is_connected():
-                return
-            waiting.wait(0.2)
+                return True
+            self._stop_asked.wait(0.2)
         raise Unavailable(f"libvirt at {self._config.libvirt_uri} cannot be reached; is libvirtd running?")
 
     def _host(self, verdict: Verdict, architecture: str) -> Host:
@@ -146,6 +219,7 @@ class Node:
             index=HostIndex(self._hypervisor, volumes),
             settings=settings,
             clock=SystemClock(),
+            telemetry=self._instruments,
         )
 
     def _sweep(self, host: Host) -> None:

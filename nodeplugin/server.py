@@ -21,6 +21,7 @@ from nodeplugin.api import NodeApi
 from nodeplugin.server_calls import NodeCalls
 from nodeplugin.server_options import ServerOptions
 from nodeplugin.server_tls import CertificateSource
+from nodeplugin.telemetry import SILENT, Telemetry
 from xvirt.model.errors import Refused, Unavailable
 from xvirt.nodeapi.v1 import node_pb2
 from xvirt.nodeapi.v1.node_pb2_grpc import add_NodeServicer_to_server
@@ -41,15 +42,16 @@ _OPTIONS: list[tuple[str, Any]] = [
 class NodeServer:
     """Both listeners over one NodeApi."""
 
-    def __init__(self, api: NodeApi, options: ServerOptions) -> None:
+    def __init__(self, api: NodeApi, options: ServerOptions, telemetry: Telemetry = SILENT) -> None:
         self._options = options
+        self._telemetry = telemetry
         self._servers: list[tuple[grpc.Server, NodeCalls, health.HealthServicer]] = []
         self._api = api
 
     def start(self) -> None:
         """Listen. Raises Refused where another plugin has the socket, Unavailable where an address cannot be had."""
         prepare_socket(self._options.unix_socket)
-        local = NodeCalls(self._api, self._options.local_caller, {})
+        local = NodeCalls(self._api, self._options.local_caller, {}, self._telemetry)
         server = self._make(local)
         before = os.umask(0o177)
         try:
@@ -59,7 +61,7 @@ class NodeServer:
         if not bound:
             raise Unavailable(f"cannot listen on {self._options.unix_socket}")
         if self._options.listen is not None and self._options.tls is not None:
-            remote = self._make(NodeCalls(self._api, None, self._options.callers))
+            remote = self._make(NodeCalls(self._api, None, self._options.callers, self._telemetry))
             _bind_tls(remote, self._options.listen, CertificateSource(self._options.tls))
         for started, _, _ in self._servers:
             started.start()

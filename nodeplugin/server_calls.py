@@ -6,12 +6,14 @@ import functools
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 
 from nodeplugin.api import NodeApi
+from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
 from xvirt.model.errors import Exhausted, Forbidden, InternalError, InvalidSpec, Problem, Unsupported, XvirtError
 from xvirt.model.exchange import Caller, WatchEvent, WatchType
 from xvirt.nodeapi.v1 import node_pb2 as pb
@@ -38,11 +40,14 @@ def guarded(method: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(method)
     def wrapper(self: Any, request: Any, context: grpc.ServicerContext) -> T:
+        began_s, outcome = time.monotonic(), OK
         try:
             return method(self, request, context)
         except XvirtError as error:
+            outcome = type(error).__name__
             abort(context, error)
         except Exception as error:
+            outcome = type(error).__name__
             if not context.is_active():
                 raise
             name = secrets.token_hex(4)
@@ -51,6 +56,8 @@ def guarded(method: Callable[..., T]) -> Callable[..., T]:
                 context,
                 InternalError(f"{type(error).__name__} in {method.__name__}; the node's log has it as bug {name}"),
             )
+        finally:
+            self.telemetry.ended(Work.RPC, method.__name__, outcome, time.monotonic() - began_s)
 
     return wrapper
 
@@ -71,8 +78,11 @@ def guarded_stream(method: Callable[..., Iterator[T]]) -> Callable[..., Iterator
 class NodeCalls(NodeServicer):
     """The service. `local` is the caller behind the Unix socket, `callers` those behind TLS, by common name."""
 
-    def __init__(self, api: NodeApi, local: Caller | None, callers: Mapping[str, Caller]) -> None:
+    def __init__(
+        self, api: NodeApi, local: Caller | None, callers: Mapping[str, Caller], telemetry: Telemetry = SILENT
+    ) -> None:
         self._api = api
+        self.telemetry = telemetry
         self._local = local
         self._callers = callers
         self._streams = threading.BoundedSemaphore(STREAMS_MAX)

@@ -110,6 +110,13 @@ class Store:
         if version == 0:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
+    def ping(self) -> None:
+        """Read something. Raises Unavailable where the store is closed or cannot be read."""
+        try:
+            self._query("SELECT count(*) FROM tombstones")
+        except sqlite3.Error as error:
+            raise Unavailable(f"the store {self._path} cannot be read: {error}", reason="StoreUnavailable") from error
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

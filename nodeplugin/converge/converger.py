@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
+import time
 
 from nodeplugin.converge.guest import GuestWatch
 from nodeplugin.converge.host import Host
@@ -22,6 +23,7 @@ from nodeplugin.hypervisor.port import EventKind, HypervisorEvent
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
+from nodeplugin.telemetry import OK, Work
 from xvirt.model.errors import InternalError
 from xvirt.model.exchange import EventType
 
@@ -62,6 +64,8 @@ class Converger:
             Workers("resource", options.resource_workers, self._resource_queue, self.work),
         )
         self._kinds: dict[str, str] = {}
+        self._asked_s: dict[str, float] = {}
+        """When an object was last asked to become something else, until it is that."""
         self._stop = threading.Event()
         self._resync = threading.Thread(target=self._resync_for_ever, name="resync", daemon=True)
 
@@ -82,8 +86,19 @@ class Converger:
         self.guests.stop()
         self._machine_queue.close()
         self._resource_queue.close()
-        for workers in self._workers:
-            workers.join(timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        late = [name for workers in self._workers for name in workers.join(deadline_s - time.monotonic())]
+        if late:
+            # Their steps are repeated at the next start: each looks first at what is there.
+            logger.warning("%s did not end within %.0f s; going on without", ", ".join(late), timeout_s)
+
+    def are_workers_alive(self) -> bool:
+        """Whether all threads run."""
+        return self._resync.is_alive() and all(workers.are_alive() for workers in self._workers)
+
+    def queue_lengths(self) -> tuple[int, int]:
+        """Keys that are due and wait: of machines, of everything else."""
+        return self._machine_queue.length(), self._resource_queue.length()
 
     # keys
 
@@ -98,6 +113,7 @@ class Converger:
         """Bring an object up because a caller changed it: back-off starts over."""
         kind = self._kind(uid)
         if kind is not None and kind not in PASSIVE_KINDS:
+            self._asked_s[uid] = self._host.clock.monotonic_s()
             self._queue(kind).forgive(uid)
             self._queue(kind).add(uid)
 
@@ -145,14 +161,27 @@ class Converger:
         if stored is None:
             self._kinds.pop(uid, None)
             return
-        was_ready = is_ready(stored)
+        was_ready, began_s = is_ready(stored), self._host.clock.monotonic_s()
         try:
             visit = self.machines.visit(stored) if stored.kind == MACHINE else self.resources.visit(stored)
         except Exception as error:
             logger.exception("%s: bug while converging", stored.key)
             self._recorder.fail(stored, InternalError(f"{type(error).__name__}: {error}; this is a bug in xVirt"))
             visit = Visit(has_failed=True)
+        self._measure(stored, visit, began_s)
         self._finish(stored, visit, was_ready=was_ready)
+
+    def _measure(self, stored: StoredObject, visit: Visit, began_s: float) -> None:
+        now = self._host.clock.monotonic_s()
+        telemetry = self._host.telemetry
+        telemetry.ended(Work.VISIT, stored.kind, "failed" if visit.has_failed else OK, now - began_s)
+        asked_s = self._asked_s.get(stored.uid)
+        if asked_s is None or asked_s > began_s:
+            return
+        current = self._store.find(stored.uid)
+        if current is not None and is_ready(current):
+            self._asked_s.pop(stored.uid, None)
+            telemetry.ended(Work.CONVERGENCE, stored.kind, OK, now - asked_s)
 
     def _finish(self, stored: StoredObject, visit: Visit, *, was_ready: bool) -> None:
         queue = self._queue(stored.kind)
@@ -175,6 +204,7 @@ class Converger:
         self._timers.forget(stored.uid)
         self.guests.follow(stored.uid, is_active=False)
         self._kinds.pop(stored.uid, None)
+        self._asked_s.pop(stored.uid, None)
         self._queue(stored.kind).forgive(stored.uid)
         logger.info("%s: gone", stored.key)
         self._hub.object_deleted((current or stored).view())

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from nodeplugin.clock import Clock
 from nodeplugin.hypervisor.port import Hypervisor, NetworkRecord, PoolRecord, Volumes, XmlView
 from nodeplugin.plan.observation import HostUse, NodeSettings
+from nodeplugin.telemetry import SILENT, Telemetry
 from xvirt.domainxml.facts import DomainFacts, read_domain
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.errors import NotFound
@@ -170,3 +171,4 @@ class Host:
     index: HostIndex
     settings: NodeSettings
     clock: Clock
+    telemetry: Telemetry = SILENT

@@ -90,6 +90,11 @@ class Hub:
         subscription.prime([*events, self._event(WatchType.SYNCED)])
         return subscription
 
+    def count_readers(self) -> int:
+        """How many there are."""
+        with self._lock:
+            return len(self._readers)
+
     def drop(self, subscription: Subscription) -> None:
         """Forget a reader."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable
 
 from nodeplugin.clock import Clock
@@ -70,6 +71,12 @@ class WorkQueue:
             del self._due[found]
         return found, wait_s
 
+    def length(self) -> int:
+        """Keys that are due and wait for a worker."""
+        with self._condition:
+            now = self._clock.monotonic_s()
+            return sum(due <= now for due in self._due.values())
+
     def done(self, key: str) -> None:
         """A worker has finished with a key."""
         with self._condition:
@@ -112,10 +119,16 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the threads, each up to `timeout_s`, after the queue was closed."""
+    def join(self, timeout_s: float) -> list[str]:
+        """Wait for the threads, all together up to `timeout_s`, after the queue was closed. Names of those that still work."""
+        deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        return [thread.name for thread in self._threads if thread.is_alive()]
+
+    def are_alive(self) -> bool:
+        """Whether all threads run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         while (key := self._queue.take()) is not None:

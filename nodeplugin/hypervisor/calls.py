@@ -42,6 +42,7 @@ class LaneKind(enum.Enum):
     """libvirtd's own knowledge: no QEMU is asked."""
     HOST = "host"
     """Definitions, networks, pools: libvirtd's own work."""
+    STATISTICS = "statistics"
     AGENT = "agent"
     DESTROY = "destroy"
     KILL = "kill"

@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ import libvirt
 
 from nodeplugin.hypervisor.calls import DeadlineCaller, Lane, LaneKind
 from nodeplugin.hypervisor.port import EventKind, EventListener, HypervisorEvent
+from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
 from xvirt.model.errors import Unavailable, XvirtError
 
 logger = logging.getLogger(__name__)
@@ -57,9 +59,12 @@ class HypervisorOptions:
     host_timeout_s: float = 30.0
     """Networks (dnsmasq, firewall rules) and pools."""
     ping_timeout_s: float = 5.0
+    statistics_timeout_s: float = 5.0
+    """Of all domains: some ms for each that runs. Prometheus gives a scrape 10 s."""
     agent_timeout_s: float = 3.0
     agent_shutdown_timeout_s: float = 5.0
     console_timeout_s: float = 5.0
+    event_loop_timeout_s: float = 2.0
     keepalive_interval_s: int = 5
     keepalive_count: int = 3
     reconnect_first_s: float = 0.2
@@ -80,6 +85,19 @@ def start_event_loop() -> None:
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_run_event_loop, name="libvirt-events", daemon=True).start()
         _is_event_loop_running = True
+
+
+def is_event_loop_turning(timeout_s: float) -> bool:
+    """Whether the event loop comes to a timer within a time: nothing turns for this while nobody asks."""
+    if not _is_event_loop_running:
+        return False
+    came = threading.Event()
+    timer = libvirt.virEventAddTimeout(0, lambda number, context: came.set(), None)
+    try:
+        return came.wait(timeout_s)
+    finally:
+        with contextlib.suppress(libvirt.libvirtError):
+            libvirt.virEventRemoveTimeout(timer)
 
 
 def _run_event_loop() -> None:
@@ -105,8 +123,9 @@ class _Opened:
 class Connection:
     """The connection, as long as there is one. `call` may be used from any thread."""
 
-    def __init__(self, uri: str, options: HypervisorOptions) -> None:
+    def __init__(self, uri: str, options: HypervisorOptions, telemetry: Telemetry = SILENT) -> None:
         self.options = options
+        self._telemetry = telemetry
         self._uri = uri
         self._own = threading.local()
         self._caller = DeadlineCaller(on_thread_end=self._close_own)
@@ -170,6 +189,23 @@ class Connection:
     ) -> T:
         """Run `work` with a connection, within a deadline (default `call_timeout_s` or `read_timeout_s`). Raises Unavailable at once where libvirt is
         lost, else as `DeadlineCaller.call`."""
+        began_s, outcome = time.monotonic(), OK
+        try:
+            return self._call(action, work, lane, timeout_s, discard)
+        except Exception as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._telemetry.ended(Work.LIBVIRT_CALL, lane.kind.value, outcome, time.monotonic() - began_s)
+
+    def _call(
+        self,
+        action: str,
+        work: Callable[[libvirt.virConnect], T],
+        lane: Lane,
+        timeout_s: float | None,
+        discard: Callable[[T], None] | None,
+    ) -> T:
         opened = self._get(action)
         usual_s = self.options.read_timeout_s if lane.kind is LaneKind.READ else self.options.call_timeout_s
         try:

@@ -9,22 +9,24 @@ import libvirt
 from lxml import etree
 
 from nodeplugin.hypervisor.calls import Lane, LaneKind
-from nodeplugin.hypervisor.connection import Connection, HypervisorOptions
+from nodeplugin.hypervisor.connection import Connection, HypervisorOptions, is_event_loop_turning
 from nodeplugin.hypervisor.domains import LibvirtDomains
 from nodeplugin.hypervisor.events import register_events
 from nodeplugin.hypervisor.guests import LibvirtGuests
 from nodeplugin.hypervisor.networks import LibvirtNetworks
 from nodeplugin.hypervisor.pools import LibvirtPools
 from nodeplugin.hypervisor.port import EventKind, EventListener, HostFacts, HypervisorEvent
+from nodeplugin.hypervisor.statistics import LibvirtStatistics
+from nodeplugin.telemetry import SILENT, Telemetry
 
 _DEFAULTS = HypervisorOptions()
 
 
-class LibvirtHypervisor(LibvirtDomains, LibvirtGuests, LibvirtNetworks, LibvirtPools):
+class LibvirtHypervisor(LibvirtDomains, LibvirtGuests, LibvirtNetworks, LibvirtPools, LibvirtStatistics):
     """All ports over one connection. Opening is tried again for ever: look at `is_connected`, or wait for CONNECTED."""
 
-    def __init__(self, uri: str, *, options: HypervisorOptions = _DEFAULTS) -> None:
-        self._link = Connection(uri, options)
+    def __init__(self, uri: str, *, options: HypervisorOptions = _DEFAULTS, telemetry: Telemetry = SILENT) -> None:
+        self._link = Connection(uri, options, telemetry)
         self._facts: HostFacts | None = None
         self._link.subscribe(self._forget_facts)
         register_events(self._link)
@@ -51,6 +53,9 @@ class LibvirtHypervisor(LibvirtDomains, LibvirtGuests, LibvirtNetworks, LibvirtP
 
     def is_connected(self) -> bool:
         return self._link.is_connected()
+
+    def is_delivering(self) -> bool:
+        return is_event_loop_turning(self._options.event_loop_timeout_s)
 
     def close(self) -> None:
         self._link.close()

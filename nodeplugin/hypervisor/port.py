@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 
@@ -145,6 +145,16 @@ class BlockSize:
     allocation_bytes: int
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DomainStats:
+    """One domain's row of the bulk statistics: libvirt's own names and units (virConnectGetAllDomainStats: bytes, KiB for `balloon.*`,
+    nanoseconds for times). Where QEMU is busy or hangs, what only its monitor knows is missing."""
+
+    uuid: str
+    name: str
+    values: Mapping[str, object]
+
+
 class EventKind(enum.Enum):
     """What happened; events only wake workers, they are never believed (DESIGN law 6)."""
 
@@ -265,6 +275,9 @@ class Domains(Protocol):
     def domain_stats(self, uuid: str) -> dict[str, object]:
         """libvirt's bulk stats of one domain, NOWAIT."""
 
+    def all_domain_stats(self) -> list[DomainStats]:
+        """libvirt's statistics of all domains, own and foreign, in one bulk call that waits for no busy monitor (NOWAIT)."""
+
     def console_stream(self, uuid: str, *, force: bool) -> ConsoleStream:
         """The serial console."""
 
@@ -371,6 +384,12 @@ class Hypervisor(Domains, Networks, Pools, Protocol):
 
     def is_connected(self) -> bool:
         """Whether libvirt answers now."""
+
+    def is_delivering(self) -> bool:
+        """Whether the thread that delivers events still turns; asks it, and waits up to 2 s."""
+
+    def lost_threads(self) -> int:
+        """Threads whose call into libvirt has not come back in time."""
 
     def close(self) -> None:
         """End threads and connection."""

@@ -8,6 +8,7 @@ from typing import Any
 from nodeplugin.converge.host import Host
 from nodeplugin.plan import step as steps
 from nodeplugin.steps import domain, network, volume
+from nodeplugin.telemetry import OK, Work
 
 Progress = Callable[[int], None]
 
@@ -52,7 +53,12 @@ STEP_TYPES = frozenset(_PLAIN) | frozenset(_LONG)
 
 def run_step(step: steps.Step, host: Host, progress: Progress) -> str:
     """Do one step. Returns what it found out (a definition's hash, an image's checksum) or nothing."""
-    long = _LONG.get(type(step))
-    if long is not None:
-        return long(step, host, progress)
-    return _PLAIN[type(step)](step, host)
+    began, outcome = host.clock.monotonic_s(), OK
+    try:
+        long = _LONG.get(type(step))
+        return long(step, host, progress) if long is not None else _PLAIN[type(step)](step, host)
+    except Exception as error:
+        outcome = type(error).__name__
+        raise
+    finally:
+        host.telemetry.ended(Work.STEP, step.name, outcome, host.clock.monotonic_s() - began)

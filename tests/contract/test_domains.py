@@ -505,3 +505,42 @@ def test_events_tell_of_every_change(subject: Subject) -> None:
     subject.wait_event("lifecycle", identity, "stopped/destroyed")
     subject.hypervisor.undefine_domain(identity)
     subject.wait_event("lifecycle", identity, "undefined/removed")
+
+
+# statistics
+
+
+def _rows(subject: Subject) -> dict[str, dict[str, object]]:
+    return {row.uuid: dict(row.values) for row in subject.hypervisor.all_domain_stats()}
+
+
+def test_row_7_one_bulk_call_has_counters_of_every_domain(subject: Subject) -> None:
+    subject.hypervisor.start_network(_network(subject, "lan"))
+    devices = disk_xml(_blank(subject, "data")) + nic_xml(MAC, "lan")
+    running, off = subject.running(DomainDraft(devices=devices)), subject.define(DomainDraft())
+    rows = _rows(subject)
+    assert set(rows) == {running, off}
+    assert (rows[running]["state.state"], rows[off]["state.state"]) == (1, 5)
+    assert rows[off]["balloon.maximum"] == rows[running]["balloon.maximum"] == 64 << 10
+    assert rows[running]["vcpu.current"] == 1
+    assert rows[running]["block.0.name"] == "vdb"
+    wanted = {"cpu.time", "balloon.current", "balloon.rss", "block.0.rd.bytes", "block.0.wr.reqs", "net.0.name"}
+    assert wanted | {"net.0.rx.bytes", "net.0.tx.pkts"} <= set(rows[running])
+    assert "cpu.time" not in rows[off]
+
+
+def test_a_qemu_that_hangs_does_not_keep_the_statistics_of_others_waiting(subject: Subject) -> None:
+    hung, well = subject.running(), subject.running()
+    subject.hang(hung)
+    for _ in range(2):
+        rows = _rows(subject)
+        assert "balloon.rss" in rows[well]
+        assert "balloon.rss" not in rows[hung]
+        assert rows[hung]["state.state"] == 1
+    with pytest.raises((Busy, DeadlineExceeded)):
+        subject.hypervisor.ping_monitor(hung)
+
+
+def test_the_event_thread_is_seen_to_turn(subject: Subject) -> None:
+    assert subject.hypervisor.is_delivering()
+    assert subject.hypervisor.lost_threads() == 0

@@ -11,6 +11,7 @@ from nodeplugin.hypervisor.port import (
     ConsoleStream,
     DomainRecord,
     DomainState,
+    DomainStats,
     EventKind,
     InterfaceAddress,
     Scope,
@@ -277,6 +278,10 @@ class FakeDomains(FakeBase):
     def domain_stats(self, uuid: str) -> dict[str, object]:
         domain = self._get(uuid)
         return {"state.state": 1 if domain.is_active else 5}
+
+    @reading
+    def all_domain_stats(self) -> list[DomainStats]:
+        return [DomainStats(uuid=item.uuid, name=item.name, values=item.stats()) for item in self._domains.values()]
 
     @reading
     def console_stream(self, uuid: str, *, force: bool) -> ConsoleStream:

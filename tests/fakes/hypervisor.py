@@ -43,6 +43,7 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
     ) -> None:
         super().__init__(volumes, faults)
         self._facts = facts
+        self.is_event_thread_alive = True
 
     # the port
 
@@ -55,6 +56,12 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
 
     def is_connected(self) -> bool:
         return self._is_connected
+
+    def is_delivering(self) -> bool:
+        return self.is_event_thread_alive
+
+    def lost_threads(self) -> int:
+        return 0
 
     def close(self) -> None:
         self._is_connected = False
