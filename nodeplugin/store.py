@@ -1,6 +1,8 @@
 """The node's durable memory: SQLite in WAL mode with full sync, so what was acknowledged survives a power cut.
 
-One connection behind one lock: writes are rare and short (a commit costs one fsync). Secrets lie in this file alone, which is
+One connection behind one lock: writes are rare and short. What only the host's own state says again (status, events, journal) is
+written without waiting for the disk: it survives the process, and is on disk with the next full commit; a power cut ends QEMU, too,
+and what is seen afterwards is observed anew. Secrets lie in this file alone, which is
 readable by root only and never leaves the node. A file that SQLite finds damaged is refused with what to do; it is never replaced
 silently, because an empty store would forget what users declared.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import enum
 import json
 import os
 import sqlite3
@@ -67,6 +70,13 @@ class Tombstone:
     generation: int
 
 
+class Sync(enum.Enum):
+    """What a commit waits for (SQLite's `synchronous`): the disk, or only the page cache."""
+
+    DISK = "FULL"
+    CACHE = "NORMAL"
+
+
 class Store:
     """Objects, operations, events and the journal of one node.
 
@@ -77,6 +87,7 @@ class Store:
         self._path = path
         self._lock = threading.RLock()
         path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._sync = Sync.DISK
         self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
@@ -97,7 +108,7 @@ class Store:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={self._sync.value}")
         connection.execute("PRAGMA foreign_keys=ON")
         (check,) = connection.execute("PRAGMA quick_check").fetchone()
         if check != "ok":
@@ -123,9 +134,12 @@ class Store:
             self._connection.close()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, sync: Sync = Sync.DISK) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                if sync is not self._sync:
+                    self._connection.execute(f"PRAGMA synchronous={sync.value}")
+                    self._sync = sync
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -178,7 +192,7 @@ class Store:
 
     def set_status(self, uid: str, status: Mapping[str, Any]) -> None:
         """Replace an object's status; nothing where the object is gone."""
-        with self._transaction() as connection:
+        with self._transaction(Sync.CACHE) as connection:
             connection.execute("UPDATE objects SET status=? WHERE uid=?", (_dump(status), uid))
 
     def update_run(self, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
@@ -242,7 +256,7 @@ class Store:
 
     def add_event(self, event: Event) -> Event:
         """Store an event; an equal one of the same object is counted up instead. Returns it as stored."""
-        with self._transaction() as connection:
+        with self._transaction(Sync.CACHE) as connection:
             row = connection.execute(
                 "SELECT sequence, count, first_seen FROM events WHERE uid=? AND reason=? AND message=?",
                 (event.ref.uid, event.reason, event.message),
@@ -277,12 +291,12 @@ class Store:
 
     def begin_steps(self, uid: str, steps: Sequence[str], started: str) -> None:
         """Say which steps are about to run: after a crash the log tells what was interrupted."""
-        with self._transaction() as connection:
+        with self._transaction(Sync.CACHE) as connection:
             connection.execute("INSERT OR REPLACE INTO journal VALUES (?,?,?)", (uid, ", ".join(steps), started))
 
     def end_steps(self, uid: str) -> None:
         """Say that no step of an object is running."""
-        with self._transaction() as connection:
+        with self._transaction(Sync.CACHE) as connection:
             connection.execute("DELETE FROM journal WHERE uid=?", (uid,))
 
     def interrupted_steps(self) -> dict[str, str]:
