@@ -12,7 +12,6 @@ from nodeplugin.store import Tombstone
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
 from xvirt.domainxml.overlay import apply_overlay
 from xvirt.model.changes import FieldDifference, field_changes
-from xvirt.model.codec import parse
 from xvirt.model.errors import Conflict, Forbidden, Refused
 from xvirt.model.exchange import Caller, FieldChange, Impact, Token
 from xvirt.model.fields import Mutability
@@ -110,7 +109,7 @@ def collect_garbage(
     document no longer declares, and those that waited already; what is declared again is taken off the list."""
     if old is None or resource.kind != "VirtualMachine":
         return ()
-    before = dict(old.run.garbage) | _inline_volumes(parse(old.document), pool_directories, only_doomed=True)
+    before = dict(old.run.garbage) | _inline_volumes(old.resource, pool_directories, only_doomed=True)
     kept = _inline_volumes(resource, pool_directories, only_doomed=False)
     return tuple((path, volume_format) for path, volume_format in sorted(before.items()) if path not in kept)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+from xvirt.model.codec import canonical_json, from_json, parse
 from xvirt.model.exchange import ObjectRef, ObjectView, Token
+from xvirt.model.meta import Resource
 
 
 class Deletion(enum.Enum):
@@ -53,6 +56,8 @@ class RunRecord:
         return cls(**values)
 
 
+RESOURCES_CACHED_MAX = 4096
+"""Typed documents kept in memory: some 10 KiB each."""
 Secrets = Mapping[str, Mapping[str, bytes]]
 """Secret name -> key -> content."""
 
@@ -79,6 +84,11 @@ class StoredObject:
     run: RunRecord = RunRecord()
 
     @property
+    def resource(self) -> Resource:
+        """The document, typed. Raises InvalidSpec for one that this release does not take."""
+        return _parse(canonical_json(self.document))
+
+    @property
     def ref(self) -> ObjectRef:
         return ObjectRef(
             kind=self.kind, namespace=self.namespace, name=self.name, uid=self.uid, authority=self.authority
@@ -97,3 +107,9 @@ class StoredObject:
             document["status"] = self.status
         token = Token(authority=self.authority, epoch=self.epoch, generation=self.generation)
         return ObjectView(ref=self.ref, document=document, token=token, is_deleting=self.deletion is not Deletion.NONE)
+
+
+@functools.lru_cache(maxsize=RESOURCES_CACHED_MAX)
+def _parse(document: bytes) -> Resource:
+    """An object is visited many times between two changes of its document, and validation costs more than the rest of a plan."""
+    return parse(from_json(document))

@@ -279,7 +279,7 @@ class NodeService:
         if stored.deletion is not Deletion.NONE:
             raise Conflict(f"{stored.key} is being deleted", reason="Deleting")
         domain = self._host.hypervisor.find_domain(stored.uid)
-        check_verb(call.verb, stored, domain, parse(stored.document).spec.run_strategy)
+        check_verb(call.verb, stored, domain, stored.resource.spec.run_strategy)
         for other in self._store.list_operations(stored.uid):
             if not other.state.is_final and call.verb is not Verb.RESET:
                 message = f"superseded by {call.verb.value}"

@@ -90,9 +90,7 @@ class HostIndex:
         macs: dict[str, str] = {}
         paths: dict[str, list[str]] = {}
         writable: dict[str, list[str]] = {}
-        for other, use in self._all().items():
-            if other == uuid:
-                continue
+        for use in self._all(but=uuid).values():
             macs.update(dict.fromkeys(use.macs, use.name))
             for path in use.paths:
                 paths.setdefault(path, []).append(use.name)
@@ -116,10 +114,11 @@ class HostIndex:
         """(uuid, target) of the running domains that have a volume as a disk."""
         return tuple((uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached)
 
-    def _all(self) -> dict[str, _Use]:
-        records = {record.uuid: record for record in self._hypervisor.list_domains()}
+    def _all(self, but: str = "") -> dict[str, _Use]:
+        """All domains, read where they are not known, but one."""
+        records = {record.uuid: record for record in self._hypervisor.list_domains() if record.uuid != but}
         with self._lock:
-            self._uses = {uuid: use for uuid, use in self._uses.items() if uuid in records}
+            self._uses = {uuid: use for uuid, use in self._uses.items() if uuid in records or uuid == but}
             missing = [record for uuid, record in records.items() if uuid not in self._uses]
         for record in missing:
             try:
@@ -129,7 +128,7 @@ class HostIndex:
             with self._lock:
                 self._uses[record.uuid] = use
         with self._lock:
-            return dict(self._uses)
+            return {uuid: use for uuid, use in self._uses.items() if uuid != but}
 
     def _read(self, uuid: str, name: str, *, is_active: bool) -> _Use:
         definitions = [read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.CURRENT)))]

@@ -35,7 +35,6 @@ from nodeplugin.plan.step import (
 from nodeplugin.records import Deletion, RunRecord, StoredObject
 from nodeplugin.steps.run import run_step
 from nodeplugin.store import Store
-from xvirt.model.codec import parse
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import EventType
 from xvirt.model.meta import Resource
@@ -73,7 +72,7 @@ class MachineWorker:
 
     def visit(self, stored: StoredObject) -> Visit:
         """One visit. Raises nothing but bugs."""
-        resource = parse(stored.document)
+        resource = stored.resource
         try:
             return self._converge(stored, resource)
         except XvirtError as error:
@@ -82,7 +81,7 @@ class MachineWorker:
 
     def preview(self, stored: StoredObject) -> tuple[Plan, MachineObservation]:
         """The plan for a document that may not be stored yet; no effect."""
-        resource = parse(stored.document)
+        resource = stored.resource
         observed = self._observer.machine(stored, resource)
         return plan_machine(
             MachineDesired(stored=stored, resource=resource, settings=self._host.settings), observed

@@ -29,7 +29,6 @@ from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.facts import read_domain
 from xvirt.domainxml.tree import canonical, parse_xml
-from xvirt.model.codec import parse
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
@@ -120,7 +119,7 @@ class Observer:
         that was rebuilt): its name says whose it is."""
         stored = self._store.find_named("VirtualNetwork", namespace, name)
         if stored is not None:
-            spec: VirtualNetworkSpec = parse(stored.document).spec
+            spec: VirtualNetworkSpec = stored.resource.spec
             if spec.mode is NetworkMode.BRIDGE:
                 return ResolvedNetwork(bridge=spec.bridge)
         record = self._host.index.networks().get(host_name(namespace, name))
@@ -144,7 +143,7 @@ class Observer:
         stored = self._store.find_named("VirtualImage", namespace, name)
         if stored is None or stored.deletion is not Deletion.NONE:
             return Obstacle("ImageNotFound", f"VirtualImage {namespace}/{name} is not there; apply it")
-        spec: VirtualImageSpec = parse(stored.document).spec
+        spec: VirtualImageSpec = stored.resource.spec
         pool = self.pool_directory(spec.pool)
         if isinstance(pool, Obstacle):
             return pool
@@ -157,7 +156,7 @@ class Observer:
         stored = self._store.find_named("VirtualDisk", namespace, name)
         if stored is None or stored.deletion is not Deletion.NONE:
             return Obstacle("DiskNotFound", f"VirtualDisk {namespace}/{name} is not there; apply it")
-        spec: VirtualDiskSpec = parse(stored.document).spec
+        spec: VirtualDiskSpec = stored.resource.spec
         pool = self.pool_directory(spec.pool)
         if isinstance(pool, Obstacle):
             return pool

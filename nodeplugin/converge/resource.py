@@ -27,7 +27,6 @@ from nodeplugin.plan.volume import disk_path, image_path, plan_virtual_disk, pla
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.steps.run import run_step
 from nodeplugin.store import Store
-from xvirt.model.codec import parse
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import EventType
 from xvirt.model.identity import host_name
@@ -62,7 +61,7 @@ class ResourceWorker:
 
     def visit(self, stored: StoredObject) -> Visit:
         """One visit. Raises nothing but bugs."""
-        resource = parse(stored.document)
+        resource = stored.resource
         kind = self._kinds[stored.kind]
         observed: Any = None
         plan = Plan()
@@ -88,7 +87,7 @@ class ResourceWorker:
 
     def preview(self, stored: StoredObject) -> Plan:
         """The plan for a document that may not be stored yet; no effect."""
-        resource = parse(stored.document)
+        resource = stored.resource
         kind = self._kinds[stored.kind]
         return self._plan(kind, stored, resource, kind.observe(stored, resource))
 
