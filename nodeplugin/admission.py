@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.plan.storage import inline_path
+from nodeplugin.plan.volume import image_request
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Tombstone
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
@@ -100,6 +102,12 @@ def check_policy(stored: StoredObject, resource: Resource, settings: NodeSetting
     paths = [*(backing.path for backing in provisional.disks.values()), *names]
     paths += [provisional.seed_path, provisional.console_log_path]
     enforce(root, stored.profile, frozenset(path for path in paths if path))
+
+
+def check_image(stored: StoredObject, resource: Resource, policy: ImagePolicy) -> None:
+    """Judge where an image comes from, as far as its document shows it. Raises PolicyRefused, or Refused for a URL of no use."""
+    if resource.kind == "VirtualImage":
+        policy.check(image_request(stored, resource.spec, "/provisional"))
 
 
 def collect_garbage(

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nodeplugin.config_lines import refuse
+from nodeplugin.images.limits import DEFAULT_LIMITS
+from nodeplugin.images.policy import PrivateAddresses
 from nodeplugin.logs import LogFormat, LogLevel
 from xvirt import API_VERSION
 from xvirt.model.codec import decode
 from xvirt.model.documents import load_documents
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.limits import VOLUME_MAX_BYTES, VOLUME_MIN_BYTES
+from xvirt.model.quantity import ByteSize
 from xvirt.model.validation import check_rules, validate_value
 
 FIXED = Mutability.RESTART
@@ -34,6 +38,40 @@ class DefaultPool:
 
     name: str = field("Name of the pool.", FIXED, default="default", format=Format.LABEL, max_length=63)
     path: str = field("Directory.", FIXED, default="/var/lib/xvirt/pool", format=Format.HOST_PATH, max_length=4096)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImagesConfig:
+    """Where images may come from. Profile `privileged` may name any file and URL."""
+
+    paths: tuple[str, ...] = field(
+        "Folders that image files may lie in.",
+        FIXED,
+        default=("/var/lib/xvirt/images",),
+        format=Format.HOST_PATH,
+        max_items=100,
+    )
+    url_prefixes: tuple[str, ...] = field(
+        "What image URLs must begin with; empty: any URL with a public address.",
+        FIXED,
+        default=(),
+        format=Format.URL,
+        max_items=100,
+    )
+    private_addresses: PrivateAddresses = field(
+        "Whether URLs may lead to loopback, link-local and private addresses.", FIXED, default=PrivateAddresses.REFUSE
+    )
+    ca_bundle: str | None = field(
+        "CAs beside the system's, PEM.", FIXED, default=None, format=Format.HOST_PATH, max_length=4096
+    )
+    max_size: ByteSize = field(
+        "Largest image, as it is downloaded and as it is unpacked.",
+        FIXED,
+        default=ByteSize(DEFAULT_LIMITS.size_max_bytes),
+        unit="bytes",
+        minimum=VOLUME_MIN_BYTES,
+        maximum=VOLUME_MAX_BYTES,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -121,6 +159,7 @@ class NodeConfig:
     )
     accelerator: AcceleratorChoice = field("What guests run on.", FIXED, default=AcceleratorChoice.AUTO)
     default_pool: DefaultPool = field("Pool of disks that name none.", FIXED, default=DefaultPool)
+    images: ImagesConfig = field("Where images may come from.", FIXED, default=ImagesConfig)
     listen: str | None = field("`address:port` for mutual TLS; absent: none.", FIXED, default=None)
     tls: TlsConfig | None = field("TLS files.", FIXED, default=None)
     clients: tuple[ClientConfig, ...] = field("Who may connect over TLS.", FIXED, default=(), max_items=1000)

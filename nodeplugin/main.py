@@ -25,6 +25,9 @@ from nodeplugin.hypervisor.accelerator import Verdict, choose_accelerator
 from nodeplugin.hypervisor.driver import LibvirtHypervisor
 from nodeplugin.hypervisor.port import Hypervisor
 from nodeplugin.hypervisor.volumes import QemuImgVolumes
+from nodeplugin.images.limits import ImageLimits
+from nodeplugin.images.policy import ImagePolicy
+from nodeplugin.images.transfers import Transfers
 from nodeplugin.logs import LogFormat, LogLevel, start_logging
 from nodeplugin.metrics.instruments import Instruments
 from nodeplugin.monitor import Monitor
@@ -130,6 +133,12 @@ class Node:
         self._instruments = Instruments()
         self._hypervisor: Hypervisor = LibvirtHypervisor(config.libvirt_uri, telemetry=self._instruments)
         self._volumes = QemuImgVolumes()
+        self._images = Transfers(
+            self._volumes.check_image,
+            image_policy(config),
+            config.images.ca_bundle,
+            ImageLimits(size_max_bytes=int(config.images.max_size)),
+        )
         self._hub = Hub(str(uuid.uuid4()))
         self._vitals = Vitals(
             node_name=config.node_name,
@@ -174,6 +183,7 @@ class Node:
         self._vitals.is_stopping.set()
         if self._server is not None:
             self._server.stop(STOP_GRACE_S / 2)
+        self._images.close()
         self._volumes.close()  # a copy would outlast the grace; it is begun anew by the next start
         if self._converger is not None:
             self._converger.stop(STOP_GRACE_S)
@@ -220,6 +230,8 @@ class Node:
             settings=settings,
             clock=SystemClock(),
             telemetry=self._instruments,
+            images=self._images,
+            image_policy=image_policy(self._config),
         )
 
     def _sweep(self, host: Host) -> None:
@@ -236,6 +248,16 @@ class Node:
             accelerator=verdict.accelerator.value,
             accelerator_reason=verdict.reason,
         )
+
+
+def image_policy(config: NodeConfig) -> ImagePolicy:
+    """The images' part of the config. A folder counts by its real path, too: files are judged by theirs."""
+    paths = config.images.paths
+    return ImagePolicy(
+        paths=tuple(dict.fromkeys((*paths, *map(os.path.realpath, paths)))),
+        url_prefixes=config.images.url_prefixes,
+        private_addresses=config.images.private_addresses,
+    )
 
 
 def server_options(config: NodeConfig) -> ServerOptions:

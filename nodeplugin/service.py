@@ -13,7 +13,14 @@ import threading
 import uuid as uuids
 from collections.abc import Iterator
 
-from nodeplugin.admission import check_changes, check_policy, collect_garbage, resolve_profile, resolve_token
+from nodeplugin.admission import (
+    check_changes,
+    check_image,
+    check_policy,
+    collect_garbage,
+    resolve_profile,
+    resolve_token,
+)
 from nodeplugin.clock import Clock
 from nodeplugin.console import follow_log
 from nodeplugin.converge.converger import MACHINE, Converger
@@ -179,6 +186,7 @@ class NodeService:
             run=run,
         )
         check_policy(stored, resource, self._host.settings)
+        check_image(stored, resource, self._host.image_policy)
         garbage = collect_garbage(old, resource, self._pool_directories() if old is not None else {})
         return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage)), changes
 

@@ -24,7 +24,7 @@ from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from nodeplugin.telemetry import OK, Work
-from xvirt.model.errors import InternalError
+from xvirt.model.errors import InternalError, XvirtError
 from xvirt.model.exchange import EventType
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Converger:
         self._options = options
         self._timers = Timers(host.clock)
         self._recorder = Recorder(store, hub, host.clock)
-        observer = Observer(host, store, self._timers)
+        observer = self._observer = Observer(host, store, self._timers)
         self.guests = GuestWatch(host.hypervisor, host.clock, self.enqueue)
         self.machines = MachineWorker(host, store, observer, self._timers, self._recorder, self.guests)
         self.resources = ResourceWorker(host, store, observer, self._recorder)
@@ -74,6 +74,8 @@ class Converger:
         for uid, steps in self._store.interrupted_steps().items():
             logger.warning("object %s was interrupted in %s; going on from what the host shows", uid, steps)
         self._host.hypervisor.subscribe(self._on_event)
+        self._host.images.subscribe(self.enqueue)
+        self.collect_images()
         for workers in self._workers:
             workers.start()
         self.guests.start()
@@ -208,6 +210,8 @@ class Converger:
         self._queue(stored.kind).forgive(stored.uid)
         logger.info("%s: gone", stored.key)
         self._hub.object_deleted((current or stored).view())
+        if stored.kind == "VirtualImage":
+            self.collect_images()
         self.enqueue_unready()
 
     # what wakes
@@ -243,6 +247,14 @@ class Converger:
     def _resync_for_ever(self) -> None:
         while not self._stop.wait(self._options.resync_interval_s):
             self.enqueue_all()
+            self.collect_images()
+
+    def collect_images(self) -> None:
+        """Remove leftovers of transfers; what cannot be looked at now is looked at by the next resync."""
+        try:
+            self._observer.collect_images()
+        except (XvirtError, OSError) as error:
+            logger.warning("leftovers of image transfers were not looked for: %s", error)
 
 
 def is_ready(stored: StoredObject) -> bool:

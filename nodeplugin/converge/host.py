@@ -7,11 +7,16 @@ event says that it changed, and all at a reconnect or resync.
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from nodeplugin.clock import Clock
+from nodeplugin.converge.leases import Leases
 from nodeplugin.hypervisor.port import Hypervisor, NetworkRecord, PoolRecord, Volumes, XmlView
+from nodeplugin.images.policy import ImagePolicy
+from nodeplugin.images.port import Images
 from nodeplugin.plan.observation import HostUse, NodeSettings
 from nodeplugin.telemetry import SILENT, Telemetry
 from xvirt.domainxml.facts import DomainFacts, read_domain
@@ -106,6 +111,16 @@ class HostIndex:
         """Names of the domains that have a volume, or one that is based on it."""
         return tuple(sorted(use.name for use in self._all().values() if path in use.paths))
 
+    def volumes_based_on(self, path: str) -> tuple[str, ...]:
+        """Names of the pools' qcow2 files that have a volume below them: they would be lost with it."""
+        directories = {record.path.rstrip("/") for record in self.pools().values() if record.is_active}
+        found = []
+        for directory in sorted(directories | {os.path.dirname(path)}):
+            for entry in sorted(Path(directory).glob("*.qcow2")):
+                if str(entry) != path and path in self._volumes.backing_chain(str(entry), "qcow2"):
+                    found.append(entry.name)
+        return tuple(found)
+
     def users_of_network(self, name: str) -> tuple[str, ...]:
         """Names of the running domains with a NIC in a libvirt network."""
         return tuple(sorted(use.name for use in self._all().values() if name in use.networks))
@@ -170,4 +185,7 @@ class Host:
     index: HostIndex
     settings: NodeSettings
     clock: Clock
+    images: Images
     telemetry: Telemetry = SILENT
+    image_policy: ImagePolicy = dataclasses.field(default_factory=ImagePolicy)
+    leases: Leases = dataclasses.field(default_factory=Leases)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
+import logging
 import os
-from pathlib import Path
 
 from lxml import etree
 
 from nodeplugin.converge.host import Host
 from nodeplugin.converge.timers import Timers
 from nodeplugin.hypervisor.port import DomainRecord, VolumeFacts, XmlView
+from nodeplugin.images.port import ImageRequest, Origin
 from nodeplugin.plan.observation import (
     Definition,
     MachineObservation,
@@ -24,7 +26,7 @@ from nodeplugin.plan.observation import (
 )
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.storage import inline_path
-from nodeplugin.plan.volume import disk_path, image_path
+from nodeplugin.plan.volume import disk_path, image_path, image_request
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.facts import read_domain
@@ -34,6 +36,8 @@ from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
 from xvirt.model.virtualmachine import VirtualMachineSpec
 from xvirt.model.virtualnetwork import NetworkMode, VirtualNetworkSpec
+
+logger = logging.getLogger(__name__)
 
 
 class Observer:
@@ -179,15 +183,65 @@ class Observer:
             references = self._volume_references(stored.namespace, spec.pool, pool, spec.source)
         if isinstance(pool, Obstacle):
             return VolumeObservation(volume=None, references=references)
-        path = disk_path(stored, spec, pool) if isinstance(spec, VirtualDiskSpec) else image_path(stored, spec, pool)
+        if isinstance(spec, VirtualImageSpec):
+            return self._image(stored, spec, pool)
+        path = disk_path(stored, spec, pool)
         index = self._host.index
-        based = self._volumes_based_on(path, pool) if isinstance(spec, VirtualImageSpec) else ()
         return VolumeObservation(
+            uid=stored.uid,
             volume=self._host.volumes.find_volume(path, spec.format.value),
             references=references,
-            users=(*index.users_of_path(path), *based),
+            users=index.users_of_path(path),
             attached=index.attachments(path),
         )
+
+    def _image(self, stored: StoredObject, spec: VirtualImageSpec, pool: str) -> VolumeObservation:
+        """An image; who uses it is only asked once it is there, for an image that is being fetched is looked at often."""
+        request = image_request(stored, spec, pool)
+        transfer = self._host.images.find(stored.uid)
+        volume = self._host.volumes.find_volume(request.path, spec.format.value)
+        index = self._host.index
+        return VolumeObservation(
+            uid=stored.uid,
+            volume=volume,
+            references=References(pools={spec.pool: pool}),
+            transfer=transfer,
+            twin_path=self._find_twin(request) if volume is None and transfer is None else None,
+            users=(*index.users_of_path(request.path), *index.volumes_based_on(request.path)) if volume else (),
+        )
+
+    def _find_twin(self, request: ImageRequest) -> str | None:
+        """Path of another image of the same source, rights and declared checksum, in the same pool."""
+        if request.checksum is None or request.origin is Origin.UPLOAD:
+            return None
+        for other in self.image_requests():
+            if other.uid != request.uid and dataclasses.replace(other, uid=request.uid, path=request.path) == request:
+                is_near = os.path.dirname(other.path) == os.path.dirname(request.path)
+                if is_near and self._host.volumes.find_volume(other.path, other.format) is not None:
+                    return other.path
+        return None
+
+    def image_requests(self) -> list[ImageRequest]:
+        """What all declared images ask for whose pool is there."""
+        requests = []
+        for stored in self._store.list_objects("VirtualImage"):
+            spec: VirtualImageSpec = stored.resource.spec
+            pool = self.pool_directory(spec.pool)
+            if stored.deletion is Deletion.NONE and not isinstance(pool, Obstacle):
+                requests.append(image_request(stored, spec, pool))
+        return requests
+
+    def collect_images(self) -> None:
+        """Remove what interrupted transfers left for which nobody waits any more."""
+        wanted = [
+            request
+            for request in self.image_requests()
+            if self._host.volumes.find_volume(request.path, request.format) is None
+        ]
+        for record in self._host.index.pools().values():
+            if record.is_active:
+                for name in self._host.images.collect(record.path.rstrip("/"), wanted):
+                    logger.info("removed %s/%s, left by a transfer that nobody waits for", record.path, name)
 
     def _volume_references(
         self, namespace: str, pool_name: str, pool: str | Obstacle, source: VolumeSource
@@ -197,16 +251,6 @@ class Observer:
             images={source.image: self.image(namespace, source.image)} if source.image else {},
             disks={source.clone: self.disk(namespace, source.clone)} if source.clone else {},
         )
-
-    def _volumes_based_on(self, path: str, pool: str) -> tuple[str, ...]:
-        """qcow2 files of the pools whose backing file is this one: they would be lost with it."""
-        directories = {record.path for record in self._host.index.pools().values() if record.is_active} | {pool}
-        found = []
-        for directory in sorted(directories):
-            for entry in sorted(Path(directory).glob("*.qcow2")):
-                if str(entry) != path and path in self._host.volumes.backing_chain(str(entry), "qcow2"):
-                    found.append(entry.name)
-        return tuple(found)
 
     def network(self, stored: StoredObject, resource: Resource) -> NetworkObservation:
         """A VirtualNetwork."""

@@ -10,6 +10,7 @@ from nodeplugin.converge.host import Host
 from nodeplugin.converge.machine import Visit, is_stalled
 from nodeplugin.converge.observe import Observer
 from nodeplugin.converge.recorder import Recorder
+from nodeplugin.images.port import TransferFacts
 from nodeplugin.plan.network import plan_network, plan_network_removal, plan_pool, plan_pool_removal
 from nodeplugin.plan.observation import NetworkObservation, PoolObservation, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
@@ -22,8 +23,15 @@ from nodeplugin.plan.status import (
     keep_times,
     last_error,
 )
-from nodeplugin.plan.step import ImportImage, Step
-from nodeplugin.plan.volume import disk_path, image_path, plan_virtual_disk, plan_virtual_image, plan_volume_removal
+from nodeplugin.plan.step import Step
+from nodeplugin.plan.volume import (
+    TRANSFER_REASONS,
+    disk_path,
+    image_path,
+    plan_virtual_disk,
+    plan_virtual_image,
+    plan_volume_removal,
+)
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.steps.run import run_step
 from nodeplugin.store import Store
@@ -32,7 +40,7 @@ from xvirt.model.exchange import EventType
 from xvirt.model.identity import host_name
 from xvirt.model.meta import ConditionStatus, ConditionType, Resource
 from xvirt.model.quantity import ByteSize
-from xvirt.model.storage import StoragePoolStatus, VirtualDiskSpec, VolumeStatus
+from xvirt.model.storage import ImageCompression, StoragePoolStatus, VirtualDiskSpec, VirtualImageSpec, VolumeStatus
 from xvirt.model.virtualnetwork import VirtualNetworkStatus
 
 ROUNDS_MAX = 4
@@ -83,7 +91,8 @@ class ResourceWorker:
             self._recorder.fail(stored, error)
             return Visit(has_failed=True)
         self._report(kind, stored, resource, (observed, plan, None))
-        return Visit(again_s=plan.check_after_s, has_failed=bool(plan.waiting or plan.blocked))
+        is_waiting = any(item.reason not in TRANSFER_REASONS for item in plan.waiting)
+        return Visit(again_s=plan.check_after_s, has_failed=is_waiting or bool(plan.blocked))
 
     def preview(self, stored: StoredObject) -> Plan:
         """The plan for a document that may not be stored yet; no effect."""
@@ -98,9 +107,7 @@ class ResourceWorker:
     def _run(self, kind: Kind, stored: StoredObject, resource: Resource, plan: Plan) -> None:
         self._store.begin_steps(stored.uid, [step.name for step in plan.steps], self._recorder.now())
         for step in plan.steps:
-            found = run_step(step, self._host, lambda percent: self._progress(stored, percent))
-            if isinstance(step, ImportImage):
-                self._keep_checksum(stored, found)
+            run_step(step, self._host, lambda percent: self._progress(stored, percent))
             reason = "".join(part.capitalize() for part in step.name.split("-"))
             self._recorder.tell(stored, EventType.NORMAL, reason, step.summary)
         self._store.end_steps(stored.uid)
@@ -112,12 +119,6 @@ class ResourceWorker:
         status = self._recorder.old_status(current)
         if isinstance(status, VolumeStatus) and status.progress_percent != percent:
             self._recorder.write_status(current, dataclasses.replace(status, progress_percent=percent))
-
-    def _keep_checksum(self, stored: StoredObject, checksum: str) -> None:
-        current = self._store.find(stored.uid)
-        if current is not None:
-            status = dataclasses.replace(self._recorder.old_status(current), checksum=checksum, progress_percent=None)
-            self._recorder.write_status(current, status)
 
     def _report(
         self, kind: Kind, stored: StoredObject, resource: Resource, seen: tuple[Any, Plan, XvirtError | None]
@@ -210,14 +211,36 @@ def _describe_volume(
 ) -> VolumeStatus:
     volume = observed.volume
     if volume is None:
-        return dataclasses.replace(old, path="", size=None, allocation=None, used_by=())
+        bare = dataclasses.replace(old, path="", size=None, allocation=None, used_by=())
+        return _describe_transfer(bare, observed.transfer)
     return dataclasses.replace(
-        old,
+        _describe_transfer(old, None),
         path=volume.path,
         size=ByteSize(volume.capacity_bytes),
         allocation=ByteSize(volume.allocation_bytes),
-        progress_percent=None,
+        checksum=_find_checksum(resource, observed) or old.checksum,
         used_by=observed.users[:1024],
+    )
+
+
+def _find_checksum(resource: Resource, observed: VolumeObservation) -> str | None:
+    """Of an image that is in place; what was packed was summed before it was unpacked."""
+    if observed.transfer is not None and observed.transfer.checksum is not None:
+        return observed.transfer.checksum
+    spec = resource.spec
+    is_packed = isinstance(spec, VirtualImageSpec) and spec.compression is not ImageCompression.NONE
+    return spec.checksum if is_packed else None
+
+
+def _describe_transfer(old: VolumeStatus, transfer: TransferFacts | None) -> VolumeStatus:
+    if transfer is None or transfer.error is not None:
+        return dataclasses.replace(old, progress_percent=None, transferred=None, transfer_size=None)
+    done, total = transfer.done_bytes, transfer.total_bytes
+    return dataclasses.replace(
+        old,
+        progress_percent=min(99, done * 100 // total) if total else None,
+        transferred=ByteSize(done),
+        transfer_size=ByteSize(total) if total else None,
     )
 
 

@@ -430,12 +430,9 @@ class Volumes(Protocol):
     def create_volume(self, request: VolumeRequest, progress: Callable[[int], None]) -> None:
         """Make a volume; does nothing where it already exists. `progress` gets percents."""
 
-    def import_image(
-        self, source: str, path: str, volume_format: str, checksum: str | None, progress: Callable[[int], None]
-    ) -> str:
-        """Copy an image (host path, or file://, http:// or https:// URL) into a pool: checked against `checksum` and
-        `volume_format`, without a backing or data file. Returns `sha256:...` of what was read; does nothing but that where
-        the target exists. Raises InvalidSpec where the content is not what was declared."""
+    def check_image(self, path: str, volume_format: str, subject: str) -> VolumeFacts:
+        """Facts of an image that nobody vouches for; messages call it `subject`. Raises InvalidSpec for another format, a backing or
+        data file, encryption, damage, or an absurd virtual size."""
 
     def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:
         """Grow a volume that no running domain has open."""

@@ -10,18 +10,16 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 
-from nodeplugin.hypervisor.images import Progress, fetch, inspect_image, sum_file
+from nodeplugin.hypervisor.inspection import inspect_image
 from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
 from nodeplugin.hypervisor.qcow2 import read_header
-from nodeplugin.hypervisor.qemu_img import COPY_TIMEOUT_S, QemuImg
+from nodeplugin.hypervisor.qemu_img import COPY_TIMEOUT_S, Progress, QemuImg
 from xvirt.model.errors import Exhausted, InvalidSpec, NotFound, Problem, Refused, XvirtError
 
 CHAIN_MAX = 64
 PARTIAL_SUFFIX = ".partial"
 VOLUME_MODE = 0o600
 """As libvirt's own volumes: it gives a file to QEMU's user for as long as a domain runs."""
-IMAGE_MODE = 0o644
-"""Shared by many domains, and read by QEMU also where libvirt's dynamic_ownership is off."""
 
 
 class QemuImgVolumes:
@@ -88,22 +86,8 @@ class QemuImgVolumes:
                 ["resize", "-q", "-f", request.format, partial, str(int(request.capacity_bytes))], action
             )
 
-    def import_image(self, source: str, path: str, volume_format: str, checksum: str | None, progress: Progress) -> str:
-        if os.path.lexists(path):
-            return self._sum_existing(path, progress)
-        with self._partial(path, IMAGE_MODE) as partial:
-            found = fetch(source, partial, progress, is_stopped=self._is_closed.is_set)
-            if checksum is not None and found != checksum:
-                message = f"{source} has checksum {found}, declared is {checksum}"
-                raise InvalidSpec([Problem("spec.checksum", message, "mend the source or the checksum")])
-            inspect_image(self._qemu_img, partial, volume_format, source)
-        return found
-
-    def _sum_existing(self, path: str, progress: Progress) -> str:
-        try:
-            return sum_file(path, progress)
-        except OSError as error:
-            raise translate_os_error(error, "read", path) from error
+    def check_image(self, path: str, volume_format: str, subject: str) -> VolumeFacts:
+        return inspect_image(self._qemu_img, path, volume_format, subject)
 
     def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:
         facts = self.find_volume(path, volume_format)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from lxml import etree
 
 from nodeplugin.hypervisor.port import DomainRecord, NetworkRecord, PoolRecord, VolumeFacts
+from nodeplugin.images.port import TransferFacts
 from nodeplugin.plan.outcome import Obstacle
 from xvirt.domainxml.facts import DomainFacts
 
@@ -95,10 +96,14 @@ class MachineObservation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VolumeObservation:
-    """A VirtualDisk or VirtualImage on its host. `attached`: (domain uuid, target) of running domains that have it open."""
+    """A VirtualDisk or VirtualImage on its host. `attached`: (domain uuid, target) of running domains that have it open. Of an image:
+    its transfer, and the copy that another image of the same declared content has."""
 
     volume: VolumeFacts | None
     references: References
+    uid: str = ""
+    transfer: TransferFacts | None = None
+    twin_path: str | None = None
     users: tuple[str, ...] = ()
     attached: tuple[tuple[str, str], ...] = ()
 

@@ -9,6 +9,7 @@ import dataclasses
 from typing import ClassVar
 
 from nodeplugin.hypervisor.port import NetworkChange, ShutdownMode, VolumeRequest
+from nodeplugin.images.port import ImageRequest
 from xvirt.model.exchange import Impact, PlannedStep
 from xvirt.model.quantity import ByteSize
 
@@ -49,19 +50,24 @@ class CreateVolume(Step):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImportImage(Step):
-    """Copy an image into its pool: download or read, check sum and format, rename into place."""
+    """Start or join an image's transfer into its pool; it goes on by itself (`nodeplugin.images`)."""
 
     name = "import-image"
     impact = Impact.NONE
-    path: str
-    format: str
-    source_path: str | None
-    source_url: str | None
-    checksum: str | None
+    request: ImageRequest
 
     @property
     def summary(self) -> str:
-        return f"import {self.source_path or self.source_url} as {self.path}"
+        return f"import {self.request.shown} as {self.request.path}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CancelImport(Step):
+    """Leave an image's transfer."""
+
+    name = "cancel-import"
+    impact = Impact.NONE
+    uid: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import posixpath
+import urllib.parse
+
+from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Trust
 from nodeplugin.plan.observation import HostUse, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
-from nodeplugin.plan.step import DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
+from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
 from nodeplugin.plan.storage import PREALLOCATION, Content, Place, plan_volume
 from nodeplugin.records import StoredObject
 from xvirt.model.identity import disk_volume_name, image_volume_name
-from xvirt.model.storage import VirtualDiskSpec, VirtualImageSpec
+from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
 from xvirt.model.virtualmachine import DiskDeletionPolicy
 
 _PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused"})
+_BUSY_REASONS = {Origin.URL: "Downloading", Origin.PATH: "Copying", Origin.UPLOAD: "Checking"}
+TRANSFER_REASONS = frozenset({*_BUSY_REASONS.values(), "AwaitingUpload", "Uploading"})
+"""Waiting for these needs no second look: the transfer wakes its image."""
 
 
 def disk_path(stored: StoredObject, spec: VirtualDiskSpec, pool_directory: str) -> str:
@@ -51,25 +59,74 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
     )
 
 
+def image_request(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str) -> ImageRequest:
+    """What is to be fetched for a VirtualImage."""
+    origin, source = _find_source(stored, spec.source)
+    return ImageRequest(
+        uid=stored.uid,
+        path=image_path(stored, spec, pool_directory),
+        format=spec.format.value,
+        origin=origin,
+        source=source,
+        checksum=spec.checksum,
+        compression=spec.compression,
+        trust=Trust.ANY if stored.profile == "privileged" else Trust.LISTED,
+    )
+
+
+def _find_source(stored: StoredObject, source: ImageSource) -> tuple[Origin, str]:
+    if source.path is not None:
+        return Origin.PATH, posixpath.normpath(source.path)
+    if source.url is None:
+        return Origin.UPLOAD, stored.uid
+    parts = urllib.parse.urlsplit(source.url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Origin.PATH, posixpath.normpath(urllib.parse.unquote(parts.path))
+    return Origin.URL, source.url
+
+
 def plan_virtual_image(stored: StoredObject, spec: VirtualImageSpec, observed: VolumeObservation) -> Plan:
     """Steps to a VirtualImage: nothing once its copy is there, for an image never changes."""
     pool = observed.references.pools.get(spec.pool, Obstacle("PoolNotFound", f"StoragePool {spec.pool} is not there"))
     if isinstance(pool, Obstacle):
         return Plan(waiting=(pool,))
-    if observed.volume is not None:
+    request = dataclasses.replace(image_request(stored, spec, pool), twin_path=observed.twin_path)
+    obstacle = _find_transfer(stored, request, observed.transfer)
+    if obstacle is not None:
+        return Plan(waiting=(obstacle,))
+    if observed.volume is not None and _is_summed(stored, spec, observed.transfer):
         return Plan()
-    step = ImportImage(
-        path=image_path(stored, spec, pool),
-        format=spec.format.value,
-        source_path=spec.source.path,
-        source_url=spec.source.url,
-        checksum=spec.checksum,
-    )
-    return Plan(steps=(step,))
+    return Plan(steps=(ImportImage(request=request),))
+
+
+def _is_summed(stored: StoredObject, spec: VirtualImageSpec, transfer: TransferFacts | None) -> bool:
+    """Whether what is in place was summed for this object, and not left by an earlier one of its name; what is packed cannot be
+    summed any more once it was unpacked."""
+    if spec.compression is not ImageCompression.NONE:
+        return True
+    return bool(stored.status.get("checksum")) or (transfer is not None and transfer.checksum is not None)
+
+
+def _find_transfer(stored: StoredObject, request: ImageRequest, transfer: TransferFacts | None) -> Obstacle | None:
+    if transfer is None or transfer.state in (TransferState.DONE, TransferState.FAILED):
+        return None
+    if transfer.state is TransferState.AWAITING:
+        message = f"nothing was sent yet; `xvirt image upload {stored.name} FILE -n {stored.namespace}` sends it"
+        return Obstacle("AwaitingUpload", message)
+    if transfer.state is TransferState.RECEIVING:
+        return Obstacle("Uploading", "the image is being uploaded")
+    messages = {
+        TransferState.QUEUED: f"{request.shown} is fetched when one of the transfers before it has ended",
+        TransferState.CHECKING: f"{request.shown} is here and is being checked",
+    }
+    return Obstacle(_BUSY_REASONS[request.origin], messages.get(transfer.state, f"{request.shown} is being fetched"))
 
 
 def plan_volume_removal(policy: DiskDeletionPolicy, path: str, volume_format: str, observed: VolumeObservation) -> Plan:
-    """Steps to the end of a VirtualDisk or VirtualImage; blocked while anything uses its volume."""
+    """Steps to the end of a VirtualDisk or VirtualImage; blocked while anything uses its volume. A transfer ends first: it could
+    bring the volume back."""
+    if observed.transfer is not None:
+        return Plan(steps=(CancelImport(uid=observed.uid),))
     if policy is DiskDeletionPolicy.RETAIN or observed.volume is None:
         return Plan(is_gone=True)
     if observed.users:

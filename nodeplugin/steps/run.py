@@ -13,6 +13,8 @@ from nodeplugin.telemetry import OK, Work
 Progress = Callable[[int], None]
 
 _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
+    steps.ImportImage: volume.import_image,
+    steps.CancelImport: volume.cancel_import,
     steps.GrowVolume: volume.grow,
     steps.DeleteVolume: volume.delete,
     steps.WriteSeed: volume.seed,
@@ -46,13 +48,12 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
 }
 _LONG: dict[type[steps.Step], Callable[[Any, Host, Progress], str]] = {
     steps.CreateVolume: volume.create,
-    steps.ImportImage: volume.import_image,
 }
 STEP_TYPES = frozenset(_PLAIN) | frozenset(_LONG)
 
 
 def run_step(step: steps.Step, host: Host, progress: Progress) -> str:
-    """Do one step. Returns what it found out (a definition's hash, an image's checksum) or nothing."""
+    """Do one step. Returns what it found out (a definition's hash) or nothing."""
     began, outcome = host.clock.monotonic_s(), OK
     try:
         long = _LONG.get(type(step))

@@ -7,23 +7,36 @@ import os
 from collections.abc import Callable
 
 from nodeplugin.converge.host import Host
-from nodeplugin.plan.step import CreateVolume, DeleteVolume, GrowVolume, ImportImage, RemoveSeeds, WriteSeed
+from nodeplugin.plan.step import (
+    CancelImport,
+    CreateVolume,
+    DeleteVolume,
+    GrowVolume,
+    ImportImage,
+    RemoveSeeds,
+    WriteSeed,
+)
 from nodeplugin.steps.seed import SeedContent, write_seed
-from xvirt.model.errors import Refused
+from xvirt.model.errors import Busy
 
 Progress = Callable[[int], None]
 
 
 def create(step: CreateVolume, host: Host, progress: Progress) -> str:
-    host.volumes.create_volume(step.request, progress)
+    below = step.request.backing_path or step.request.source_path
+    with host.leases.use(below) if below is not None else contextlib.nullcontext():
+        host.volumes.create_volume(step.request, progress)
     return ""
 
 
-def import_image(step: ImportImage, host: Host, progress: Progress) -> str:
-    """Returns the checksum of what was read."""
-    return host.volumes.import_image(
-        step.source_path or step.source_url or "", step.path, step.format, step.checksum, progress
-    )
+def import_image(step: ImportImage, host: Host) -> str:
+    host.images.start(step.request)
+    return ""
+
+
+def cancel_import(step: CancelImport, host: Host) -> str:
+    host.images.forget(step.uid)
+    return ""
 
 
 def grow(step: GrowVolume, host: Host) -> str:
@@ -32,12 +45,15 @@ def grow(step: GrowVolume, host: Host) -> str:
 
 
 def delete(step: DeleteVolume, host: Host) -> str:
-    """Looks once more who has it: never deleted while attached to anything."""
-    host.index.clear()
-    users = host.index.users_of_path(step.path)
-    if users:
-        raise Refused(f"volume {step.path} is used by {', '.join(users)}; it was not deleted", reason="InUse")
-    host.volumes.delete_volume(step.path)
+    """Looks once more who has it: never deleted while attached to anything, below anything, or being copied."""
+    with host.leases.removal(step.path):
+        host.index.clear()
+        users = (*host.index.users_of_path(step.path), *host.index.volumes_based_on(step.path))
+        if users:
+            raise Busy(
+                f"volume {step.path} is used by {', '.join(users)}; it is deleted once they are gone", reason="InUse"
+            )
+        host.volumes.delete_volume(step.path)
     return ""
 
 

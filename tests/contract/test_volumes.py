@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nodeplugin.hypervisor.port import VolumeRequest, Volumes
-from nodeplugin.hypervisor.qemu_img import QemuImg
 from nodeplugin.hypervisor.volumes import QemuImgVolumes
-from tests.fakes.volumes import FakeImage, FakeVolumes
+from tests.fakes.volumes import FakeVolumes
 from xvirt.model.errors import InvalidSpec, NotFound, Refused
 
 MIB = 1 << 20
@@ -34,16 +32,6 @@ class Bench:
         request = VolumeRequest(path=path, format=volume_format, **fields)  # type: ignore[arg-type]
         self.volumes.create_volume(request, self.percents.append)
         return path
-
-    def image(self, name: str, volume_format: str) -> tuple[str, str]:
-        """Source and checksum of an image of 2 MiB."""
-        source = self.path(name)
-        if isinstance(self.volumes, FakeVolumes):
-            image = FakeImage(volume_format, 2 * MIB)
-            self.volumes.images[source] = image
-            return source, image.checksum
-        QemuImg().run(["create", "-q", "-f", volume_format, source, str(2 * MIB)], "make an image")
-        return source, f"sha256:{hashlib.sha256(Path(source).read_bytes()).hexdigest()}"
 
     def capacity(self, path: str, volume_format: str = "qcow2") -> int:
         facts = self.volumes.find_volume(path, volume_format)
@@ -139,34 +127,17 @@ def test_deleting_twice_is_harmless(bench: Bench) -> None:
     assert bench.volumes.find_volume(path, "qcow2") is None
 
 
-@pytest.mark.parametrize("volume_format", ["qcow2", "raw"])
-def test_an_image_is_imported_once_and_summed(bench: Bench, volume_format: str) -> None:
-    source, checksum = bench.image("source", volume_format)
-    path = bench.path("imported")
-    for _ in range(2):
-        assert bench.volumes.import_image(source, path, volume_format, checksum, bench.percents.append) == checksum
-    assert bench.capacity(path, volume_format) == 2 * MIB
-
-
-def test_an_image_with_another_checksum_is_refused_and_not_kept(bench: Bench) -> None:
-    source, _ = bench.image("source", "raw")
-    with pytest.raises(InvalidSpec, match="checksum"):
-        bench.volumes.import_image(source, bench.path("x"), "raw", "sha256:" + "0" * 64, bench.percents.append)
-    assert bench.volumes.find_volume(bench.path("x"), "raw") is None
-
-
 @pytest.mark.parametrize(("actual", "declared"), [("raw", "qcow2"), ("qcow2", "raw")])
 def test_an_image_of_another_format_is_refused(bench: Bench, actual: str, declared: str) -> None:
-    source, _ = bench.image("source", actual)
+    path = bench.create("image", actual, capacity_bytes=2 * MIB)
     with pytest.raises(InvalidSpec):
-        bench.volumes.import_image(source, bench.path("x"), declared, None, bench.percents.append)
-    assert bench.volumes.find_volume(bench.path("x"), "raw") is None
+        bench.volumes.check_image(path, declared, "the image")
 
 
-def test_a_missing_image_is_not_found(bench: Bench) -> None:
-    with pytest.raises(NotFound) as caught:
-        bench.volumes.import_image(bench.path("none"), bench.path("x"), "raw", None, bench.percents.append)
-    assert caught.value.reason == "SourceNotFound"
+@pytest.mark.parametrize("volume_format", ["qcow2", "raw"])
+def test_an_image_of_its_format_is_described(bench: Bench, volume_format: str) -> None:
+    path = bench.create("image", volume_format, capacity_bytes=2 * MIB)
+    assert bench.volumes.check_image(path, volume_format, "the image").capacity_bytes == 2 * MIB
 
 
 def test_what_a_crash_left_is_swept_and_volumes_stay(bench: Bench) -> None:

@@ -39,7 +39,6 @@ class FakeVolumes:
         self.files: dict[str, VolumeFacts] = {}
         self.images: dict[str, FakeImage] = {}
         self.partials: set[str] = set()
-        self._checksums: dict[str, str] = {}
         self._lock = threading.RLock()
 
     def guarded(self, call: Callable[[], R]) -> R:
@@ -82,27 +81,14 @@ class FakeVolumes:
             backing_path=request.backing_path,
         )
 
-    @mutating
-    def import_image(self, source: str, path: str, volume_format: str, checksum: str | None, progress: Progress) -> str:
-        if path in self.files:
-            return self._checksums[path]
-        image = self.images.get(source)
-        if image is None:
-            raise NotFound(f"image {source} is not on this host", reason="SourceNotFound")
-        progress(50)
-        if checksum is not None and checksum != image.checksum:
-            message = f"{source} has checksum {image.checksum}, declared is {checksum}"
-            raise InvalidSpec([Problem("spec.checksum", message, "mend the source or the checksum")])
-        if image.format != volume_format or image.backing_path is not None:
-            raise InvalidSpec([Problem("spec.source", f"{source} is not {volume_format} or has a backing file")])
-        self.files[path] = VolumeFacts(
-            path=path,
-            format=volume_format,
-            capacity_bytes=image.capacity_bytes,
-            allocation_bytes=len(image.content),
-        )
-        self._checksums[path] = image.checksum
-        return image.checksum
+    @reading
+    def check_image(self, path: str, volume_format: str, subject: str) -> VolumeFacts:
+        facts = self.files.get(path)
+        if facts is None:
+            raise NotFound(f"{subject} is not there")
+        if facts.format != volume_format or facts.backing_path is not None:
+            raise InvalidSpec([Problem("spec.source", f"{subject} is not {volume_format} or has a backing file")])
+        return facts
 
     @mutating
     def grow_volume(self, path: str, volume_format: str, capacity_bytes: int) -> None:

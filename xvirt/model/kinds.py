@@ -86,8 +86,11 @@ KINDS: tuple[Kind, ...] = (
         apply_order=30,
         columns=(
             _STATUS,
+            Column("PROGRESS", "status.progressPercent"),
             Column("SIZE", "status.size"),
             Column("POOL", "spec.pool"),
+            Column("FETCHED", "status.transferred", True),
+            Column("OF", "status.transferSize", True),
             Column("PATH", "status.path", True),
         ),
     ),

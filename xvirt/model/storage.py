@@ -23,6 +23,15 @@ class Preallocation(enum.Enum):
     FULL = "Full"
 
 
+class ImageCompression(enum.Enum):
+    """How the file of an image is packed as a whole; stated, never guessed."""
+
+    NONE = "None"
+    GZIP = "Gzip"
+    XZ = "Xz"
+    ZSTD = "Zstd"
+
+
 class PoolType(enum.Enum):
     """libvirt's pool types that xVirt knows."""
 
@@ -104,9 +113,27 @@ class VolumeStatus:
     allocation: ByteSize | None = field("Space taken on the host.", LIVE, default=None, unit="bytes")
     checksum: str | None = field("SHA-256 of the source as it was read.", LIVE, default=None, format=Format.CHECKSUM)
     progress_percent: int | None = field("Progress of a copy or download.", LIVE, default=None, minimum=0, maximum=100)
+    transferred: ByteSize | None = field("Downloaded or uploaded so far.", LIVE, default=None, unit="bytes")
+    transfer_size: ByteSize | None = field(
+        "All that is downloaded or uploaded; absent while the source does not tell.", LIVE, default=None, unit="bytes"
+    )
     used_by: tuple[str, ...] = field("Domains and volumes that use it.", LIVE, default=(), max_items=1024)
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageUpload:
+    """An image whose bytes somebody sends with `xvirt image upload`."""
+
+    size: ByteSize | None = field(
+        "Bytes that will be sent; absent: not known yet.",
+        FIXED,
+        default=None,
+        unit="bytes",
+        minimum=1,
+        maximum=limits.VOLUME_MAX_BYTES,
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,9 +142,9 @@ class ImageSource:
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            lambda source: (source.path is None) != (source.url is None),
-            "has(self.path) != has(self.url)",
-            "give exactly one of path and url",
+            lambda source: sum(item is not None for item in (source.path, source.url, source.upload)) == 1,
+            "(has(self.path) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.upload) ? 1 : 0) == 1",
+            "give exactly one of path, url and upload",
         ),
     )
 
@@ -125,6 +152,7 @@ class ImageSource:
     url: str | None = field(
         "file://, http:// or https:// URL.", FIXED, default=None, format=Format.URL, max_length=4096
     )
+    upload: ImageUpload | None = field("Sent by `xvirt image upload`.", FIXED, default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,8 +160,16 @@ class VirtualImageSpec:
     """A checked copy of an image in a pool, that disks are made from. An image never changes: a new content is a new object."""
 
     source: ImageSource = field("Where it comes from.", FIXED)
-    format: DiskFormat = field("Format of the file; never guessed.", FIXED, default=DiskFormat.QCOW2)
-    checksum: str | None = field("Expected SHA-256 of the file.", FIXED, default=None, format=Format.CHECKSUM)
+    format: DiskFormat = field("Format of the file, once unpacked; never guessed.", FIXED, default=DiskFormat.QCOW2)
+    compression: ImageCompression = field(
+        "How the file is packed as a whole; never guessed.", FIXED, default=ImageCompression.NONE
+    )
+    checksum: str | None = field(
+        "Expected SHA-256 of the file as it is fetched, before it is unpacked.",
+        FIXED,
+        default=None,
+        format=Format.CHECKSUM,
+    )
     pool: str = field(
         "StoragePool of the copy.",
         FIXED,

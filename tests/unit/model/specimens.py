@@ -275,6 +275,6 @@ _REPAIRS: dict[str, Any] = {
     "DhcpRange": _repair_range,
     "VolumeSource": lambda value: _keep_one(value, ("image", "clone")),
     "VirtualDiskSpec": _repair_volume,
-    "ImageSource": lambda value: _keep_one(value, ("path", "url")) if value else {"path": "/images/a.qcow2"},
+    "ImageSource": lambda value: _keep_one(value, ("path", "url", "upload")) if value else {"path": "/images/a.qcow2"},
 }
 """What makes a random map keep the rules across fields of its class."""

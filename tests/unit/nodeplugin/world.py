@@ -18,6 +18,7 @@ from nodeplugin.service import NodeIdentity, NodeService
 from nodeplugin.store import Store
 from tests.fakes.faults import Faults, PluginKilled
 from tests.fakes.hypervisor import FakeHypervisor
+from tests.fakes.images import FakeImages
 from tests.fakes.volumes import FakeImage, FakeVolumes
 from xvirt.domainxml.facts import read_domain
 from xvirt.domainxml.tree import parse_xml
@@ -48,6 +49,7 @@ class World:
         self.faults = Faults()
         self.volumes = FakeVolumes(faults=self.faults)
         self.volumes.images["/images/guest.qcow2"] = FakeImage("qcow2", 64 << 20)
+        self.images = FakeImages(self.volumes)
         self.hypervisor = FakeHypervisor(volumes=self.volumes, faults=self.faults)
         self.clock = HeldClock()
         self.deaths = 0
@@ -60,6 +62,7 @@ class World:
     def boot(self) -> None:
         """Start the plugin's process anew over what is on disk and on the host."""
         self.store.close()
+        self.images.reboot()
         self.store = Store(self.directory / "store.db")
         ensure_default_pool(self.hypervisor, "default", str(self.directory / "pool"))
         settings = NodeSettings(
@@ -75,6 +78,7 @@ class World:
             index=HostIndex(self.hypervisor, self.volumes),
             settings=settings,
             clock=self.clock,
+            images=self.images,
         )
         rebuild_store(self.hypervisor, self.store)
         hub = Hub("boot")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
-import http.server
 import os
 import stat
 import subprocess
@@ -15,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from nodeplugin.hypervisor import volumes as volumes_module
-from nodeplugin.hypervisor.images import fetch, inspect_image
+from nodeplugin.hypervisor.inspection import inspect_image
 from nodeplugin.hypervisor.port import VolumeRequest
 from nodeplugin.hypervisor.qemu_img import QemuImg
 from nodeplugin.hypervisor.volumes import QemuImgVolumes
 from tools.lab.processes import wait_until
-from xvirt.model.errors import DeadlineExceeded, Exhausted, InvalidSpec, NotFound, Refused, Unavailable
+from xvirt.model.errors import DeadlineExceeded, Exhausted, InvalidSpec, Refused, Unavailable
 
 MIB = 1 << 20
 
@@ -58,11 +56,9 @@ def _request(path: Path) -> VolumeRequest:
     return VolumeRequest(path=str(path), format="raw", capacity_bytes=MIB)
 
 
-def test_volumes_are_for_their_owner_and_images_for_all_readers(volumes: QemuImgVolumes, tmp_path: Path) -> None:
+def test_volumes_are_for_their_owner(volumes: QemuImgVolumes, tmp_path: Path) -> None:
     volumes.create_volume(_request(tmp_path / "disk"), _ignore)
-    volumes.import_image(str(tmp_path / "disk"), str(tmp_path / "image"), "raw", None, _ignore)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("disk", "image")]
-    assert modes == [0o600, 0o644]
+    assert stat.S_IMODE((tmp_path / "disk").stat().st_mode) == 0o600
 
 
 def test_a_linked_volume_records_format_and_absolute_path(volumes: QemuImgVolumes, tmp_path: Path) -> None:
@@ -210,121 +206,10 @@ def test_an_image_that_reaches_outside_or_lies_is_refused(
 ) -> None:
     make(tmp_path)
     with pytest.raises(InvalidSpec, match=words):
-        volumes.import_image(str(tmp_path / "image"), str(tmp_path / "target"), "qcow2", None, _ignore)
-    assert not (tmp_path / "target").exists()
-    assert not list(tmp_path.glob(".*partial"))
+        volumes.check_image(str(tmp_path / "image"), "qcow2", "the image")
 
 
 def test_a_good_image_is_described(tmp_path: Path) -> None:
     _qemu_img("create", "-f", "qcow2", str(tmp_path / "image"), "3M")
     facts = inspect_image(QemuImg(), str(tmp_path / "image"), "qcow2")
     assert (facts.capacity_bytes, facts.format, facts.backing_path) == (3 * MIB, "qcow2", None)
-
-
-@pytest.mark.parametrize("source", ["/dev/zero", "/tmp", "ftp://127.0.0.1/x", "relative", "http://", "data:,x"])
-def test_a_source_that_is_no_image_is_refused(tmp_path: Path, source: str) -> None:
-    with pytest.raises((Refused, Unavailable)):
-        fetch(source, str(tmp_path / "x"), _ignore)
-
-
-def test_a_fifo_does_not_hold_us(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(Refused):
-        fetch(str(tmp_path / "fifo"), str(tmp_path / "x"), _ignore)
-
-
-def test_a_file_url_is_read(tmp_path: Path) -> None:
-    (tmp_path / "an image").write_bytes(b"content")
-    found = fetch(f"file://{tmp_path}/an%20image", str(tmp_path / "x"), _ignore)
-    assert found == f"sha256:{hashlib.sha256(b'content').hexdigest()}"
-    assert (tmp_path / "x").read_bytes() == b"content"
-
-
-def test_an_image_beyond_the_limit_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "image").write_bytes(b"x" * 100)
-    with pytest.raises(Refused) as caught:
-        fetch(str(tmp_path / "image"), str(tmp_path / "x"), _ignore, limit_bytes=99)
-    assert caught.value.reason == "ImageTooLarge"
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """/ok, /short (promises more than it sends), /endless, /status/N, /to/URL."""
-
-    def do_GET(self) -> None:
-        route, _, rest = self.path[1:].partition("/")
-        if route == "status":
-            self.send_error(int(rest))
-            return
-        if route == "to":
-            self.send_response(302)
-            self.send_header("Location", rest)
-            self.end_headers()
-            return
-        self.send_response(200)
-        if route != "endless":
-            self.send_header("Content-Length", "10" if route == "ok" else "1000")
-        self.end_headers()
-        self.wfile.write(b"0123456789" * (100 if route == "endless" else 1))
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def server() -> Iterator[str]:
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_address[1]}"
-    made.shutdown()
-    made.server_close()
-
-
-def test_a_download_is_summed_and_told_of(server: str, tmp_path: Path) -> None:
-    seen: list[int] = []
-    found = fetch(f"{server}/ok", str(tmp_path / "x"), seen.append)
-    assert found == f"sha256:{hashlib.sha256(b'0123456789').hexdigest()}"
-    assert seen == [99]
-
-
-def test_a_redirect_within_http_is_followed(server: str, tmp_path: Path) -> None:
-    fetch(f"{server}/to/{server}/ok", str(tmp_path / "x"), _ignore)
-    assert (tmp_path / "x").read_bytes() == b"0123456789"
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("short", Unavailable),
-        ("status/404", Refused),
-        ("status/503", Unavailable),
-        ("to/file:///etc/passwd", Refused),
-        ("to/ftp://127.0.0.1/x", Refused),
-    ],
-)
-def test_a_download_that_fails_says_whether_to_try_again(
-    server: str, tmp_path: Path, path: str, expected: type[Exception]
-) -> None:
-    with pytest.raises(expected):
-        fetch(f"{server}/{path}", str(tmp_path / "x"), _ignore)
-
-
-def test_an_endless_download_is_bounded(server: str, tmp_path: Path) -> None:
-    with pytest.raises(Refused) as caught:
-        fetch(f"{server}/endless", str(tmp_path / "x"), _ignore, limit_bytes=500)
-    assert caught.value.reason == "ImageTooLarge"
-
-
-def test_nobody_there_is_worth_another_try(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable):
-        fetch("http://127.0.0.1:1/x", str(tmp_path / "x"), _ignore)
-
-
-def test_a_stopping_plugin_reads_no_further(tmp_path: Path) -> None:
-    (tmp_path / "image").write_bytes(b"x")
-    with pytest.raises(Unavailable):
-        fetch(str(tmp_path / "image"), str(tmp_path / "x"), _ignore, is_stopped=lambda: True)
-
-
-def test_an_image_that_is_gone_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
-        fetch(str(tmp_path / "none"), str(tmp_path / "x"), _ignore)

@@ -1,0 +1,218 @@
+"""GET over HTTP and HTTPS for a server that nobody vouches for.
+
+http.client rather than a larger library: each connection must go to the very address that was judged (a name that resolves to another
+one a moment later would slip through), redirects are judged one by one, proxies and credentials of the environment must not be used,
+and the head as a whole has a deadline. All of that replaces what a larger library does by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http.client
+import ipaddress
+import queue
+import socket
+import ssl
+import threading
+import urllib.parse
+from collections.abc import Iterator
+
+from nodeplugin.images.policy import ImagePolicy, port_of, split_url
+from nodeplugin.images.port import Trust, show_url
+from nodeplugin.images.task import Task
+from xvirt import __version__
+from xvirt.model.errors import Refused, RetryLater
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_ANSWERED = frozenset({200, 206, 416})
+NETWORK_ERRORS = (OSError, http.client.HTTPException)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What is allowed, on whose behalf, and which authorities vouch for servers."""
+
+    policy: ImagePolicy = dataclasses.field(default_factory=ImagePolicy)
+    trust: Trust = Trust.LISTED
+    ca_bundle: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer's head, and its body to be read. `validator` is a strong ETag or else Last-Modified: the same as before means the same
+    content. `start` and `total_bytes` are of the whole content; `is_framed`: whether its end can be told from a broken connection."""
+
+    status: int
+    start: int
+    total_bytes: int | None
+    validator: str
+    is_framed: bool
+    body: http.client.HTTPResponse
+
+
+@contextlib.contextmanager
+def get(url: str, gate: Gate, task: Task, offset: int = 0, validator: str = "") -> Iterator[Answer]:
+    """The answer to a GET, from `offset` on. Raises PolicyRefused and Refused (do not repeat), RetryLater."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"xvirt-node/{__version__}", "Connection": "close"}
+    if offset:
+        headers["Range"] = f"bytes={offset}-"
+        if validator:
+            headers["If-Range"] = validator
+    watchdog = threading.Timer(task.limits.head_timeout_s, task.hang_up)
+    watchdog.daemon = True
+    watchdog.start()
+    connection: http.client.HTTPConnection | None = None
+    try:
+        with translated(url, task):
+            connection, response = _follow(url, gate, task, headers)
+            watchdog.cancel()
+            answer = _read_head(url, response)
+        yield answer
+    finally:
+        watchdog.cancel()
+        if connection is not None:
+            connection.close()
+        task.let_go()
+
+
+@contextlib.contextmanager
+def translated(url: str, task: Task) -> Iterator[None]:
+    """Errors of the network as ours. A connection that was ended because the task was cancelled raises Cancelled."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError as error:
+        message = f"{show_url(url)}: the server's certificate is not trusted: {error.verify_message}"
+        raise Refused(
+            f"{message}; `images.caBundle` of the node's config may name its CA", reason="UntrustedServer"
+        ) from error
+    except TimeoutError as error:
+        task.check()
+        raise RetryLater(f"{show_url(url)}: the server does not answer in time", reason="DownloadStalled") from error
+    except NETWORK_ERRORS as error:
+        task.check()
+        text = str(error) or type(error).__name__
+        raise RetryLater(f"{show_url(url)} cannot be read: {text[:300]}", reason="DownloadFailed") from error
+
+
+def _follow(
+    url: str, gate: Gate, task: Task, headers: dict[str, str]
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    current = url
+    for _ in range(task.limits.redirects_max + 1):
+        parts = split_url(current)
+        connection = _connect(parts, gate, task)
+        target = parts.path or "/"
+        connection.request("GET", f"{target}?{parts.query}" if parts.query else target, headers=headers)
+        response = connection.getresponse()
+        if response.status not in _REDIRECTS:
+            return connection, response
+        location = response.headers.get("Location")
+        connection.close()
+        current = _judge_redirect(current, location, response.status)
+    raise Refused(f"{show_url(url)} is redirected more than {task.limits.redirects_max} times", reason="RedirectLoop")
+
+
+def _judge_redirect(current: str, location: str | None, status: int) -> str:
+    shown = show_url(current)
+    if not location:
+        raise Refused(f"{shown} answers {status} without a place to go to", reason="DownloadFailed")
+    target = urllib.parse.urljoin(current, location)
+    parts = urllib.parse.urlsplit(target)
+    if parts.scheme not in ("http", "https"):
+        raise Refused(f"{shown} redirects to {show_url(target)}, which is not http", reason="RedirectDenied")
+    if parts.scheme == "http" and urllib.parse.urlsplit(current).scheme == "https":
+        raise Refused(f"{shown} redirects from https to {show_url(target)}", reason="RedirectDenied")
+    return target
+
+
+def _connect(parts: urllib.parse.SplitResult, gate: Gate, task: Task) -> http.client.HTTPConnection:
+    host, port = parts.hostname or "", port_of(parts)
+    addresses = _resolve(host, port, task)
+    for address in addresses:
+        gate.policy.check_address(parts, ipaddress.ip_address(address.partition("%")[0]), gate.trust)
+    connection = http.client.HTTPConnection(host, port)
+    connected = _dial(addresses, port, task)
+    try:
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            if gate.ca_bundle:
+                context.load_verify_locations(gate.ca_bundle)
+            connected = context.wrap_socket(connected, server_hostname=host)
+    except BaseException:
+        connected.close()
+        raise
+    connection.sock = connected
+    connection.auto_open = 0  # never a second connection, which would look the name up again
+    return connection
+
+
+def _resolve(host: str, port: int, task: Task) -> list[str]:
+    """Addresses of a host. In a thread of its own, for the system's resolver has no deadline."""
+    found: queue.Queue[list[str] | Exception] = queue.Queue()
+
+    def look_up() -> None:
+        try:
+            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.put(list(dict.fromkeys(str(row[4][0]) for row in rows)))
+        except (OSError, UnicodeError) as error:
+            found.put(error)
+
+    threading.Thread(target=look_up, name="image-dns", daemon=True).start()
+    try:
+        result = found.get(timeout=task.limits.dns_timeout_s)
+    except queue.Empty:
+        raise RetryLater(f"name {host} was not resolved in time", reason="DownloadStalled") from None
+    if isinstance(result, UnicodeError):
+        raise Refused(f"{host} is no name of a host", reason="BadSource") from result
+    if isinstance(result, Exception):
+        raise RetryLater(f"name {host} cannot be resolved: {result}", reason="DownloadFailed") from result
+    return result
+
+
+def _dial(addresses: list[str], port: int, task: Task) -> socket.socket:
+    failure: OSError = OSError("the name has no address")
+    for address in addresses:
+        task.check()
+        try:
+            connected = socket.create_connection((address, port), timeout=task.limits.connect_timeout_s)
+        except OSError as error:
+            failure = error
+            continue
+        connected.settimeout(task.limits.stall_timeout_s)
+        task.follow(connected)
+        return connected
+    raise failure
+
+
+def _read_head(url: str, response: http.client.HTTPResponse) -> Answer:
+    status = response.status
+    if status not in _ANSWERED:
+        message = f"{show_url(url)} answers {status} {response.reason[:100]}"
+        if status in _RETRIED:
+            raise RetryLater(message, reason="DownloadFailed")
+        raise Refused(message, reason="DownloadFailed")
+    start, total = 0, response.length
+    if status == 206:
+        start, total = _parse_content_range(response.headers.get("Content-Range") or "")
+    etag = response.headers.get("ETag") or ""
+    validator = etag if etag.startswith('"') else response.headers.get("Last-Modified") or ""
+    return Answer(
+        status=status,
+        start=start,
+        total_bytes=total,
+        validator=validator[:1024],
+        is_framed=response.length is not None or bool(response.chunked),
+        body=response,
+    )
+
+
+def _parse_content_range(text: str) -> tuple[int, int | None]:
+    """`bytes 10-99/100` -> (10, 100); (-1, None) for anything that fits no request of ours."""
+    unit, _, rest = text.partition(" ")
+    span, _, total = rest.partition("/")
+    first = span.partition("-")[0]
+    if unit != "bytes" or not (first.isascii() and first.isdigit()):
+        return -1, None
+    return int(first), int(total) if total.isascii() and total.isdigit() else None
