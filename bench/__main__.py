@@ -10,9 +10,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.apply_overhead import apply_overhead
+from bench.changes import attach, burst_20
+from bench.events import event_latency, recovery
+from bench.idle import idle
+from bench.listing import list_200, scrape_200
 from bench.result import Result
 
-BENCHMARKS: dict[str, Callable[[int], Result]] = {"apply-overhead": apply_overhead}
+BENCHMARKS: dict[str, Callable[[int], Result]] = {
+    "apply-overhead": apply_overhead,
+    "attach": attach,
+    "burst-20": burst_20,
+    "event-latency": event_latency,
+    "idle": idle,
+    "list-200": list_200,
+    "recovery": recovery,
+    "scrape-200": scrape_200,
+}
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from xvirt.cli import act, declare, node, read
+from xvirt.cli import act, declare, node, read, top
 from xvirt.cli.exit_codes import GENERAL, INTERRUPTED, USAGE, exit_code
 from xvirt.cli.session import Session
 from xvirt.cli.waiting import parse_duration
@@ -53,6 +53,7 @@ for _command in (
     read.wait,
     read.events,
     read.explain,
+    top.top,
     act.logs,
     act.console,
     node.node,
