@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from nodeplugin.hypervisor.port import ConsoleStream
+from nodeplugin.images.port import Upload
 from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
@@ -58,5 +59,7 @@ class NodeApi(Protocol):
     def console(self, caller: Caller, ref: ObjectRef, *, force: bool) -> ConsoleStream: ...
 
     def console_log(self, caller: Caller, ref: ObjectRef, *, follow: bool, tail_bytes: int) -> Iterator[bytes]: ...
+
+    def open_upload(self, caller: Caller, ref: ObjectRef, size_bytes: int) -> Upload: ...
 
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]: ...

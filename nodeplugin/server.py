@@ -19,11 +19,13 @@ from grpc_reflection.v1alpha import reflection
 
 from nodeplugin.api import NodeApi
 from nodeplugin.server_calls import NodeCalls
+from nodeplugin.server_images import ImageCalls
 from nodeplugin.server_options import ServerOptions
 from nodeplugin.server_tls import CertificateSource
 from nodeplugin.telemetry import SILENT, Telemetry
 from xvirt.model.errors import Refused, Unavailable
 from xvirt.nodeapi.v1 import node_pb2
+from xvirt.nodeapi.v1.image_pb2_grpc import add_ImageUploadsServicer_to_server
 from xvirt.nodeapi.v1.node_pb2_grpc import add_NodeServicer_to_server
 from xvirt.wire.limits import MESSAGE_MAX_BYTES, STREAMS_MAX, UNARY_THREADS
 
@@ -51,7 +53,7 @@ class NodeServer:
     def start(self) -> None:
         """Listen. Raises Refused where another plugin has the socket, Unavailable where an address cannot be had."""
         prepare_socket(self._options.unix_socket)
-        local = NodeCalls(self._api, self._options.local_caller, {}, self._telemetry)
+        local = ImageCalls(self._api, self._options.local_caller, {}, self._telemetry)
         server = self._make(local)
         before = os.umask(0o177)
         try:
@@ -61,7 +63,7 @@ class NodeServer:
         if not bound:
             raise Unavailable(f"cannot listen on {self._options.unix_socket}")
         if self._options.listen is not None and self._options.tls is not None:
-            remote = self._make(NodeCalls(self._api, None, self._options.callers, self._telemetry))
+            remote = self._make(ImageCalls(self._api, None, self._options.callers, self._telemetry))
             _bind_tls(remote, self._options.listen, CertificateSource(self._options.tls))
         for started, _, _ in self._servers:
             started.start()
@@ -76,11 +78,12 @@ class NodeServer:
         for wait in waits:
             wait.wait(grace_s + 1)
 
-    def _make(self, calls: NodeCalls) -> grpc.Server:
+    def _make(self, calls: ImageCalls) -> grpc.Server:
         # Streams hold a thread each; the rest is for unary calls, which they cannot starve.
         pool = futures.ThreadPoolExecutor(UNARY_THREADS + STREAMS_MAX, thread_name_prefix="rpc")
         server = grpc.server(pool, options=_OPTIONS)
         add_NodeServicer_to_server(calls, server)
+        add_ImageUploadsServicer_to_server(calls, server)
         state = health.HealthServicer()
         state.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(state, server)

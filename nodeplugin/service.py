@@ -29,9 +29,11 @@ from nodeplugin.converge.hub import Hub, Subscription, may_see
 from nodeplugin.converge.operations import check_verb, request_change
 from nodeplugin.describe import describe_machine, describe_node
 from nodeplugin.hypervisor.port import ConsoleStream
+from nodeplugin.images.port import Upload
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
 from nodeplugin.store import Store
+from nodeplugin.uploading import open_upload
 from xvirt.model.codec import canonical_json, parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, XvirtError
 from xvirt.model.exchange import (
@@ -317,6 +319,9 @@ class NodeService:
         stored = self._own(caller, ref)
         path = f"{self._host.settings.log_directory}/{stored.uid}.log"
         return follow_log(path, follow=follow, tail_bytes=tail_bytes)
+
+    def open_upload(self, caller: Caller, ref: ObjectRef, size_bytes: int) -> Upload:
+        return open_upload(self._host, self._own(caller, ref), size_bytes)
 
     # rights
 

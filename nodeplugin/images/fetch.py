@@ -22,21 +22,27 @@ def fetch_path(request: ImageRequest, partial: Partial, gate: Gate, task: Task) 
         raise NotFound(f"image {path} is not on this host", reason="SourceNotFound") from error
     except OSError as error:
         raise Refused(f"image {path} cannot be read: {error.strerror}", reason="SourceUnreadable") from error
-    with os.fdopen(descriptor, "rb", buffering=0) as handle:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused(f"image {path} is not a regular file", reason="SourceUnreadable")
+    try:
         # Judged once more by what was opened: a link in an allowed folder may lead out of it.
         gate.policy.check_path(os.readlink(f"/proc/self/fd/{descriptor}"), request.trust)
-        with Sink(partial.path, task) as sink:
-            sink.expect(status.st_size)
-            while chunk := handle.read(task.limits.chunk_bytes):
-                sink.write(chunk)
-                task.report(sink.size_bytes, status.st_size)
-            if sink.size_bytes != status.st_size:
-                raise RetryLater(f"image {path} changed while it was read", reason="SourceChanged")
-            sink.sync()
-            return sink.checksum
+        return _copy(descriptor, path, partial, task)
+    finally:
+        os.close(descriptor)
+
+
+def _copy(descriptor: int, path: str, partial: Partial, task: Task) -> str:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(f"image {path} is not a regular file", reason="SourceUnreadable")
+    with Sink(partial.path, task) as sink:
+        sink.expect(status.st_size)
+        while chunk := os.read(descriptor, task.limits.chunk_bytes):
+            sink.write(chunk)
+            task.report(sink.size_bytes, status.st_size)
+        if sink.size_bytes != status.st_size:
+            raise RetryLater(f"image {path} changed while it was read", reason="SourceChanged")
+        sink.sync()
+        return sink.checksum
 
 
 class UrlFetch:

@@ -36,8 +36,8 @@ class ImageLimits:
     refused_retry_s: float = 900.0
     """What was refused for its content or address is not fetched again before."""
     chunk_bytes: int = MIB
-    sparse_bytes: int = 64 << 10
-    """Zeros of this length and alignment become holes."""
+    sparse_bytes: int = 4 << 10
+    """Zeros of this length and alignment become holes: a block of most file systems."""
     space_check_bytes: int = 16 * MIB
     space_reserve_bytes: int = 256 * MIB
     space_reserve_percent: int = 5

@@ -229,6 +229,7 @@ class Transfers:
     def _sum_existing(self, job: _Job) -> None:
         """What is there already: put in place by a process that died before it could tell, or left by an earlier object."""
         request = job.request
+        job.partial.reset()
         if request.compression is not ImageCompression.NONE:
             self._end(job, TransferFacts(state=TransferState.DONE, checksum=request.checksum))
             return
@@ -277,8 +278,8 @@ class Transfers:
                 os.rename(path, next(iter(job.waiting.values())))
                 failed = {}
             sync_directory(directory)
+            job.partial.reset()
             self._close_job(job, TransferFacts(state=TransferState.DONE, checksum=checksum), failed)
-        job.partial.reset()
         self._tell_each(job)
 
     def _fail(self, job: _Job, error: XvirtError) -> None:

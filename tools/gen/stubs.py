@@ -1,4 +1,4 @@
-"""gRPC's stubs and their types from node.proto, by the compiler of the locked environment."""
+"""gRPC's stubs and their types from the .proto files, by the compiler of the locked environment."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROTO = Path("xvirt/nodeapi/v1/node.proto")
+PROTOS = (Path("xvirt/nodeapi/v1/node.proto"), Path("xvirt/nodeapi/v1/image.proto"))
 _TIMEOUT_S = 120
 
 
 class StubsFailed(Exception):
-    """The compiler refused node.proto; the message is its own."""
+    """The compiler refused a .proto file; the message is its own."""
 
 
 def generate_stubs(root: Path) -> dict[Path, bytes]:
-    """Content of the four stub files by path below the root. Raises StubsFailed."""
+    """Content of the stub files, four for each .proto, by path below the root. Raises StubsFailed."""
     with tempfile.TemporaryDirectory(prefix="xvirt-gen-") as folder:
         _run_compiler(root, Path(folder))
-        made = sorted(Path(folder).rglob("node_pb2*"))
+        made = sorted(Path(folder).rglob("*_pb2*"))
         return {file.relative_to(folder): file.read_bytes() for file in made}
 
 
@@ -30,7 +30,7 @@ def _run_compiler(root: Path, output: Path) -> None:
     # protoc finds the plugins for types by PATH, and they stand beside the interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
-        [*command, str(root / PROTO)],
+        [*command, *(str(root / proto) for proto in PROTOS)],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
@@ -38,4 +38,4 @@ def _run_compiler(root: Path, output: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise StubsFailed(f"protoc on {PROTO}: {done.stderr.strip()}")
+        raise StubsFailed(f"protoc: {done.stderr.strip()}")

@@ -8,7 +8,7 @@ import traceback
 
 import click
 
-from xvirt.cli import act, declare, node, read, top
+from xvirt.cli import act, declare, image, node, read, top
 from xvirt.cli.exit_codes import GENERAL, INTERRUPTED, USAGE, exit_code
 from xvirt.cli.session import Session
 from xvirt.cli.waiting import parse_duration
@@ -56,6 +56,7 @@ for _command in (
     top.top,
     act.logs,
     act.console,
+    image.image,
     node.node,
     node.version,
     node.completion,

@@ -28,6 +28,7 @@ from xvirt.model.exchange import (
     WatchEvent,
 )
 from xvirt.nodeapi.v1 import node_pb2 as pb
+from xvirt.nodeapi.v1.image_pb2_grpc import ImageUploadsStub
 from xvirt.nodeapi.v1.node_pb2_grpc import NodeStub
 from xvirt.wire import messages
 from xvirt.wire.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, MESSAGE_MAX_BYTES, UNARY_TIMEOUT_S
@@ -152,6 +153,11 @@ class NodeClient:
     def open_console(self, requests: Iterator[pb.ConsoleRequest]) -> Any:
         """The raw stream of a console."""
         return self._current().Console(requests)
+
+    def open_upload(self, requests: Iterator[Any]) -> Any:
+        """The raw stream of an upload (`xvirt.client.images`)."""
+        self._current()
+        return ImageUploadsStub(self._channel).Upload(requests)
 
     # how
 
