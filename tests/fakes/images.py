@@ -105,6 +105,10 @@ class FakeImages:
         """A transfer goes wrong."""
         self._facts[uid] = dataclasses.replace(self._facts[uid], state=TransferState.FAILED, error=error)
 
+    def await_upload(self, uid: str) -> None:
+        """Nothing was sent yet."""
+        self._facts[uid] = TransferFacts(state=TransferState.AWAITING)
+
     def forget(self, uid: str) -> None:
         with self._lock:
             self._facts.pop(uid, None)
