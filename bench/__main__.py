@@ -38,11 +38,13 @@ def main() -> int:
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
-    results = [BENCHMARKS[name](arguments.rounds) for name in arguments.names or BENCHMARKS]
-    for result in results:
-        print(f"{result.name}: ratio {result.ratio:.3f} (goal {result.goal}); {result.summary}")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([dataclasses.asdict(item) for item in results], indent=2) + "\n")
+    results: list[Result] = []
+    for name in arguments.names or BENCHMARKS:
+        result = BENCHMARKS[name](arguments.rounds)
+        results.append(result)
+        print(f"{result.name}: ratio {result.ratio:.3f} (goal {result.goal}); {result.summary}", flush=True)
+        if arguments.json is not None:  # after each, so that a late failure loses no figure
+            arguments.json.write_text(json.dumps([dataclasses.asdict(item) for item in results], indent=2) + "\n")
     return 0
 
 

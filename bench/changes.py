@@ -184,6 +184,7 @@ def _device(domain: libvirt.virDomain, tag: str, path: str = "") -> str:
     root = parse_xml(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     [device] = root.findall(f"devices/{tag}")
     _take_out(device, "address")
+    _take_out(device, "boot")  # the peer was defined without devices to boot from, by <os>
     for source in device.iterfind("source"):
         if path:
             source.set("file", path)

@@ -7,6 +7,7 @@ event says that it changed, and all at a reconnect or resync.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from nodeplugin.clock import Clock
 from nodeplugin.converge.leases import Leases
-from nodeplugin.hypervisor.port import Hypervisor, NetworkRecord, PoolRecord, Volumes, XmlView
+from nodeplugin.hypervisor.port import DomainRecord, Hypervisor, NetworkRecord, PoolRecord, Volumes, XmlView
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.port import Images
 from nodeplugin.plan.observation import HostUse, NodeSettings
@@ -42,6 +43,10 @@ class HostIndex:
         self._hypervisor = hypervisor
         self._volumes = volumes
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._moments = itertools.count(1)
+        self._listed = 0
+        self._records: dict[str, DomainRecord] = {}
         self._uses: dict[str, _Use] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._networks: dict[str, NetworkRecord] | None = None
@@ -130,20 +135,32 @@ class HostIndex:
         return tuple((uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached)
 
     def _all(self, but: str = "") -> dict[str, _Use]:
-        """All domains, read where they are not known, but one."""
-        records = {record.uuid: record for record in self._hypervisor.list_domains() if record.uuid != but}
-        with self._lock:
-            self._uses = {uuid: use for uuid, use in self._uses.items() if uuid in records or uuid == but}
-            missing = [record for uuid, record in records.items() if uuid not in self._uses]
-        for record in missing:
-            try:
-                use = self._read(record.uuid, record.name, is_active=record.is_active)
-            except NotFound:
-                continue
-            with self._lock:
-                self._uses[record.uuid] = use
+        """All domains, read where they are not known, but one.
+
+        Workers that ask at the same time share one list, which began after each of them had asked, and read no definition twice: at
+        a start all of them ask at once, for every domain of the host.
+        """
+        asked = next(self._moments)
+        with self._reading:
+            if self._listed < asked:
+                self._relist()
+            missing = [record for uuid, record in self._records.items() if uuid not in self._uses and uuid != but]
+            for record in missing:
+                try:
+                    use = self._read(record.uuid, record.name, is_active=record.is_active)
+                except NotFound:
+                    continue
+                with self._lock:
+                    self._uses[record.uuid] = use
         with self._lock:
             return {uuid: use for uuid, use in self._uses.items() if uuid != but}
+
+    def _relist(self) -> None:
+        began = next(self._moments)
+        self._records = {record.uuid: record for record in self._hypervisor.list_domains()}
+        self._listed = began
+        with self._lock:
+            self._uses = {uuid: use for uuid, use in self._uses.items() if uuid in self._records}
 
     def _read(self, uuid: str, name: str, *, is_active: bool) -> _Use:
         definitions = [read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.CURRENT)))]
