@@ -1,26 +1,20 @@
-"""`start`, `stop` and their siblings, `logs` and `console`: acts upon one machine."""
+"""`start`, `stop` and their siblings, and `logs`: acts upon machines."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
 import sys
-import termios
-import threading
-import tty
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
-from xvirt.cli.session import Session, note, parse_refs, pass_session, short_name
-from xvirt.cli.waiting import parse_duration, wait_for_operation
-from xvirt.client.blocking import ConsoleSession
-from xvirt.model.exchange import OperateCall, Verb
-
-LEAVE = b"\x1d"
-"""Ctrl-], as telnet and virsh have it."""
+from xvirt.cli.failures import Failures, note
+from xvirt.cli.session import Selection, Session, choose_refs, pass_session
+from xvirt.cli.waiting import wait_for_operation
+from xvirt.cli.words import WrongWords, parse_duration, parse_machine, short_name
+from xvirt.client.blocking import NodeClient
+from xvirt.model.exchange import ObjectRef, OperateCall, Verb
 
 _DONE = {
     Verb.START: "started",
@@ -42,117 +36,108 @@ _HELP = {
     Verb.SAVE: "Write memory to disk and power off.",
     Verb.RESTORE: "Go on from a saved state.",
 }
+_ENDING = frozenset({Verb.STOP, Verb.RESTART})
 
 
 def make_verb(verb: Verb) -> click.Command:
     """The command of a verb."""
 
     @click.command(verb.value, help=_HELP[verb])
-    @click.argument("words", nargs=-1, required=True, metavar="[vm] NAME...")
-    @click.option("--force", is_flag=True, help="stop, restart: power off at once.")
-    @click.option("--grace-period", type=click.IntRange(min=0), default=None, help="stop, restart: seconds.")
+    @click.argument("words", nargs=-1, metavar="[vm] NAME...")
+    @click.option("-l", "--selector", default="", help="Machines with these labels.")
+    @click.option("--all", "is_all", is_flag=True, help="All machines of the namespace.")
     @click.option("--wait/--no-wait", "is_waiting", default=True, help="Wait until it is done.")
     @click.option("--timeout", default="10m", show_default=True, help="How long to wait at most.")
     @pass_session
-    def command(
-        session: Session,
-        words: tuple[str, ...],
-        force: bool,
-        grace_period: int | None,
-        is_waiting: bool,
-        timeout: str,
-    ) -> None:
+    def command(session: Session, /, words: tuple[str, ...], timeout: str, **given: Any) -> None:
         timeout_s = parse_duration(timeout)
+        selection = Selection(given["selector"], given["is_all"])
+        failures = Failures()
         with session.connect() as client:
-            for ref in parse_refs(session, words, "vm"):
-                call = OperateCall(
-                    ref=ref,
-                    verb=verb,
-                    operation_id=str(uuid.uuid4()),
-                    force=force,
-                    grace_period_s=grace_period,
-                )
-                operation = client.operate(call)
-                if is_waiting:
-                    wait_for_operation(client, operation, timeout_s)
-                text = _DONE[verb] if is_waiting else f"{verb.value} was asked for"
-                click.echo(f"{short_name(ref)} {text}")
+            refs = choose_refs(session, client, words, selection, "vm")
+            for ref in refs:
+                if ref.kind != "VirtualMachine":
+                    raise WrongWords(f"{short_name(ref)}: {verb.value} is for machines only")
+            if not refs:
+                note("No machines found.")
+            call = OperateCall(
+                ref=ObjectRef(),
+                verb=verb,
+                operation_id="",
+                force=given.get("force", False),
+                grace_period_s=given.get("grace_period"),
+            )
+            _operate(client, refs, call, timeout_s if given["is_waiting"] else None, failures)
+        failures.end()
 
+    if verb in _ENDING:
+        command.params += [
+            click.Option(["--force"], is_flag=True, help="Power off at once."),
+            click.Option(["--grace-period"], type=click.IntRange(min=0), help="Seconds to shut down; then power off."),
+        ]
     return command
+
+
+def _operate(
+    client: NodeClient, refs: list[ObjectRef], call: OperateCall, timeout_s: float | None, failures: Failures
+) -> None:
+    """All are asked first, so that none waits for another; `timeout_s` None: without waiting for their end."""
+    operations = []
+    for ref in refs:
+        with failures.attempt():
+            asked = OperateCall(
+                ref=ref,
+                verb=call.verb,
+                operation_id=str(uuid.uuid4()),
+                force=call.force,
+                grace_period_s=call.grace_period_s,
+            )
+            operations.append((ref, client.operate(asked)))
+    for ref, operation in operations:
+        with failures.attempt():
+            if timeout_s is not None:
+                wait_for_operation(client, operation, timeout_s)
+            text = _DONE[call.verb] if timeout_s is not None else f"{call.verb.value} was asked for"
+            click.echo(f"{short_name(ref)} {text}")
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="[vm] NAME")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(min=0), default=None, metavar="LINES", help="The last lines only.")
 @pass_session
 def logs(session: Session, words: tuple[str, ...], follow: bool, tail: int | None) -> None:
     """The boot log: what the serial console printed."""
-    (ref, *_) = parse_refs(session, words, "vm")
+    ref = parse_machine(session.namespace, words)
     with session.connect() as client:
-        if tail is not None and not follow:
-            text = b"".join(client.console_log(ref))
-            lines = text.splitlines(keepends=True)
-            _write(b"".join(lines[-tail:] if tail else []))
-            return
-        for chunk in client.console_log(ref, follow=follow, tail_bytes=0 if tail is None else tail * 200):
-            _write(chunk)
+        client.get(ref)  # a log that is not there yet is empty; a machine that is not there is an error
+        is_empty = True
+        for chunk in _log(client, ref, tail, follow=follow):
+            is_empty = False
+            write_bytes(chunk)
+        if is_empty and tail != 0:
+            note(f"{short_name(ref)} has printed nothing yet.")
 
 
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
-
-
-@click.command()
-@click.argument("words", nargs=-1, required=True, metavar="[vm] NAME")
-@click.option("--force", is_flag=True, help="Take it from whoever has it.")
-@pass_session
-def console(session: Session, words: tuple[str, ...], force: bool) -> None:
-    """The serial console. Ctrl-] leaves."""
-    (ref, *_) = parse_refs(session, words, "vm")
-    with session.connect() as client, client.console(ref, force=force) as stream:
-        if sys.stdin.isatty():
-            note(f"Connected to {short_name(ref)}. Ctrl-] leaves.")
-        with _raw_terminal():
-            reader = threading.Thread(target=_pump_output, args=(stream,), daemon=True)
-            reader.start()
-            _pump_input(stream, reader)
-        if sys.stdin.isatty():
-            note("\nDisconnected.")
-
-
-@contextlib.contextmanager
-def _raw_terminal() -> Iterator[None]:
-    """Keys go to the guest one by one; the terminal is as before afterwards, whatever happens."""
-    if not sys.stdin.isatty():
-        yield
+def _log(client: NodeClient, ref: ObjectRef, tail: int | None, *, follow: bool) -> Iterator[bytes]:
+    if tail is None:
+        yield from client.console_log(ref, follow=follow)
         return
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-    try:
-        tty.setraw(descriptor)
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+    whole = b"".join(client.console_log(ref))
+    if tail:
+        yield b"".join(whole.splitlines(keepends=True)[-tail:])
+    if follow:
+        # What was written between the two calls comes late rather than twice.
+        chunks = client.console_log(ref, follow=True)
+        seen = len(whole)
+        for chunk in chunks:
+            fresh, seen = chunk[seen:], max(0, seen - len(chunk))
+            if fresh:
+                yield fresh
 
 
-def _pump_output(stream: ConsoleSession) -> None:
-    with contextlib.suppress(Exception):  # the stream is cancelled when input ends
-        while (data := stream.read()) is not None:
-            _write(data)
-
-
-def _pump_input(stream: ConsoleSession, reader: threading.Thread) -> None:
-    descriptor = sys.stdin.fileno()
-    while reader.is_alive():
-        ready, _, _ = select.select([descriptor], [], [], 0.2)
-        if not ready:
-            continue
-        data = os.read(descriptor, 1024)
-        head, is_leaving, _ = data.partition(LEAVE)
-        if head:
-            stream.write(head)
-        if is_leaving or not data:
-            reader.join(0.5 if is_leaving else 2.0)
-            return
+def write_bytes(data: bytes) -> None:
+    """To standard output as they are, at once."""
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()

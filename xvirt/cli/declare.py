@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import enum
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from xvirt.cli.manifests import Manifest, read_manifests
-from xvirt.cli.session import Session, note, parse_refs, pass_session, short_name
-from xvirt.cli.waiting import has_condition, parse_duration, wait_for
+from xvirt.cli.failures import Failures, note
+from xvirt.cli.manifests import Manifest, Sources, read_manifests
+from xvirt.cli.session import Selection, Session, choose_refs, pass_session
+from xvirt.cli.tables import clean
+from xvirt.cli.waiting import has_condition, wait_for
+from xvirt.cli.words import parse_duration, short_name
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef
 from xvirt.model.kinds import BY_NAME
 
-_files = click.option(
-    "-f", "--filename", "filenames", multiple=True, metavar="FILE|DIR|-", help="File, folder, or - for standard input."
-)
+
+class Dry(enum.Enum):
+    """How far apply goes."""
+
+    NONE = "none"
+    CLIENT = "client"
+    SERVER = "server"
 
 
-def _ref(manifest: Manifest) -> ObjectRef:
-    metadata = manifest.document["metadata"]
-    return ObjectRef(kind=manifest.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
+class Difference(enum.Enum):
+    """What `diff` ends with 1 for: what would be declared anew, or also what the node has yet to do."""
+
+    DECLARED = "declared"
+    STEPS = "steps"
+
+
+def _with_files(command: Callable[..., Any]) -> Callable[..., Any]:
+    recursive = click.option("-R", "--recursive", is_flag=True, help="With a folder: those below it too.")
+    files = click.option(
+        "-f", "--filename", "names", multiple=True, metavar="FILE|DIR|-", help="File, folder, or - for standard input."
+    )
+    return files(recursive(command))
 
 
 def _find(client: NodeClient, ref: ObjectRef) -> Any:
@@ -32,113 +52,188 @@ def _find(client: NodeClient, ref: ObjectRef) -> Any:
         return None
 
 
+def _plan(session: Session, client: NodeClient, manifest: Manifest, dry_run: DryRun, profile: str = "") -> ApplyResult:
+    call = ApplyCall(document=manifest.document, secrets=manifest.secrets, dry_run=dry_run, profile=profile)
+    return client.apply(call, session.timeout_s)
+
+
 @click.command()
-@_files
-@click.option("--dry-run", type=click.Choice(["none", "server"]), default="none", help="server: plan, store nothing.")
+@_with_files
+@click.option(
+    "--dry-run",
+    type=click.Choice([item.value for item in Dry]),
+    is_flag=False,
+    flag_value=Dry.CLIENT.value,
+    default=Dry.NONE.value,
+    help="client: check the documents. server: also ask the node for its plan.",
+)
 @click.option("--profile", default="", help="Policy profile to be judged by.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until everything is Ready.")
 @click.option("--timeout", default="5m", show_default=True, help="With --wait: how long at most.")
 @pass_session
 def apply(
-    session: Session, filenames: tuple[str, ...], dry_run: str, profile: str, is_waiting: bool, timeout: str
+    session: Session,
+    names: tuple[str, ...],
+    recursive: bool,
+    dry_run: str,
+    profile: str,
+    is_waiting: bool,
+    timeout: str,
 ) -> None:
     """Declare what the files hold. A stream with a mistake in it changes nothing."""
-    manifests = read_manifests(filenames, session.namespace)
     timeout_s = parse_duration(timeout)
-    is_dry = dry_run == "server"
+    manifests = read_manifests(Sources(names, recursive), session.namespace)
+    dry = Dry(dry_run)
+    if dry is Dry.CLIENT:
+        for manifest in manifests:
+            click.echo(f"{short_name(manifest.ref)} is valid (dry run)")
+        return
+    failures = Failures()
+    applied: list[ObjectRef] = []
     with session.connect() as client:
         for manifest in manifests:
-            before = _find(client, _ref(manifest))
-            call = ApplyCall(
-                document=manifest.document,
-                secrets=manifest.secrets,
-                dry_run=DryRun.PLAN if is_dry else DryRun.NONE,
-                profile=profile,
-            )
-            result = client.apply(call, session.timeout_s)
-            suffix = " (server dry run)" if is_dry else ""
-            click.echo(f"{short_name(result.object.ref)} {_verb(before, result)}{suffix}")
-            if is_dry:
-                _print_plan(result)
-        if is_waiting and not is_dry:
-            for manifest in manifests:
-                wait_for(client, _ref(manifest), lambda document: has_condition(document, "Ready", "True"), timeout_s)
-                click.echo(f"{short_name(_ref(manifest))} ready")
+            with failures.attempt():
+                _apply(session, client, manifest, dry, profile)
+                applied.append(manifest.ref)
+        if is_waiting and dry is Dry.NONE:
+            _wait_ready(client, applied, timeout_s, failures)
+    failures.end()
+
+
+def _apply(session: Session, client: NodeClient, manifest: Manifest, dry: Dry, profile: str) -> None:
+    before = _find(client, manifest.ref)
+    is_dry = dry is Dry.SERVER
+    result = _plan(session, client, manifest, DryRun.PLAN if is_dry else DryRun.NONE, profile)
+    click.echo(f"{short_name(manifest.ref)} {_verb(before, result)}{' (server dry run)' if is_dry else ''}")
+    if is_dry:
+        _print_plan(result)
+
+
+def _wait_ready(client: NodeClient, refs: list[ObjectRef], timeout_s: float, failures: Failures) -> None:
+    deadline = time.monotonic() + timeout_s
+    for ref in refs:
+        with failures.attempt():
+            wait_for(client, ref, lambda document: has_condition(document, "Ready", "True"), deadline)
+            click.echo(f"{short_name(ref)} ready")
 
 
 def _verb(before: Any, result: ApplyResult) -> str:
     if before is None:
         return "created"
-    is_same = before["metadata"].get("generation") == result.object.token.generation
-    return "unchanged" if is_same else "configured"
+    return "configured" if _is_declared_anew(before, result) else "unchanged"
+
+
+def _is_declared_anew(before: Any, result: ApplyResult) -> bool:
+    return before is None or before["metadata"].get("generation") != result.object.token.generation
 
 
 def _print_plan(result: ApplyResult) -> None:
     for change in result.changes:
-        click.echo(f"  ~ {change.path}: {_value(change.old)} -> {_value(change.new)}   [{change.impact.value}]")
+        arrow = f"{_value(change.old)} -> {_value(change.new)}"
+        click.echo(f"  ~ {clean(change.path)}: {arrow}   [{change.impact.value}]")
     for step in result.plan:
-        click.echo(f"  + {step.summary}   [{step.impact.value}]")
+        click.echo(f"  + {clean(step.summary)}   [{step.impact.value}]")
     for reason in result.waiting_for:
-        click.echo(f"  ! {reason}")
+        click.echo(f"  ! {clean(reason)}")
 
 
 def _value(value: Any) -> str:
-    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
+    return "absent" if value is None else clean(json.dumps(value, ensure_ascii=False))
 
 
 @click.command()
-@_files
+@_with_files
+@click.option(
+    "--exit-on",
+    type=click.Choice([item.value for item in Difference]),
+    default=Difference.DECLARED.value,
+    show_default=True,
+    help="What exit code 1 is for: documents that differ, or also steps that the node has yet to do.",
+)
 @pass_session
 @click.pass_context
-def diff(context: click.Context, session: Session, filenames: tuple[str, ...]) -> None:
+def diff(context: click.Context, session: Session, names: tuple[str, ...], recursive: bool, exit_on: str) -> None:
     """Show what apply would change and do, as the node plans it. Exit code 1 where there is a difference."""
     differs = False
+    failures = Failures()
+    manifests = read_manifests(Sources(names, recursive), session.namespace)
     with session.connect() as client:
-        for manifest in read_manifests(filenames, session.namespace):
-            before = _find(client, _ref(manifest))
-            call = ApplyCall(document=manifest.document, secrets=manifest.secrets, dry_run=DryRun.PLAN)
-            result = client.apply(call, session.timeout_s)
-            if before is not None and not result.changes and not result.plan:
-                continue
-            differs = True
-            click.echo(f"{short_name(_ref(manifest))} {'is new' if before is None else 'differs'}")
-            _print_plan(result)
+        for manifest in manifests:
+            with failures.attempt():
+                is_new, has_steps = _show_difference(session, client, manifest)
+                differs = differs or is_new or (has_steps and Difference(exit_on) is Difference.STEPS)
+    failures.end()
     context.exit(1 if differs else 0)
 
 
+def _show_difference(session: Session, client: NodeClient, manifest: Manifest) -> tuple[bool, bool]:
+    """Whether it is declared anew; whether the node has anything to do."""
+    before = _find(client, manifest.ref)
+    result = _plan(session, client, manifest, DryRun.PLAN)
+    is_new = _is_declared_anew(before, result)
+    has_steps = bool(result.plan)
+    if is_new or has_steps:
+        word = "is new" if before is None else "differs" if is_new else "is declared so; the node has yet to"
+        click.echo(f"{short_name(manifest.ref)} {word}")
+        _print_plan(result)
+    return is_new, has_steps
+
+
 @click.command()
-@click.argument("words", nargs=-1, metavar="KIND NAME...")
-@_files
+@click.argument("words", nargs=-1, metavar="KIND NAME... | KIND/NAME...")
+@_with_files
+@click.option("-l", "--selector", default="", help="Objects of a kind with these labels.")
+@click.option("--all", "is_all", is_flag=True, help="All objects of a kind in the namespace.")
 @click.option("--force", is_flag=True, help="Power machines off at once.")
 @click.option("--wait/--no-wait", "is_waiting", default=True, help="Wait until they are gone.")
 @click.option("--timeout", default="10m", show_default=True, help="How long to wait at most.")
 @click.option("--ignore-not-found", is_flag=True, help="What is not there is no error.")
 @pass_session
-def delete(
-    session: Session,
-    words: tuple[str, ...],
-    filenames: tuple[str, ...],
-    force: bool,
-    is_waiting: bool,
-    timeout: str,
-    ignore_not_found: bool,
-) -> None:
+def delete(session: Session, /, words: tuple[str, ...], names: tuple[str, ...], timeout: str, **given: Any) -> None:
     """Delete objects: machines gracefully, data as their deletionPolicy says."""
     timeout_s = parse_duration(timeout)
-    refs = parse_refs(session, words) if words or not filenames else []
-    if filenames:
-        manifests = read_manifests(filenames, session.namespace)
-        ordered = sorted(manifests, key=lambda manifest: -BY_NAME[manifest.kind].apply_order)
-        refs += [_ref(manifest) for manifest in ordered]
+    selection = Selection(given["selector"], given["is_all"])
+    if names and (words or selection):
+        raise click.UsageError("name objects or files, not both")
+    failures = Failures()
     with session.connect() as client:
-        for ref in refs:
+        if names:
+            manifests = read_manifests(Sources(names, given["recursive"]), session.namespace)
+            refs = [manifest.ref for manifest in reversed(manifests)]
+        else:
+            refs = choose_refs(session, client, words, selection)
+            refs.sort(key=lambda ref: -BY_NAME[ref.kind].apply_order)
+        if not refs:
+            note("No objects found.")
+        going = _ask_for_deletion(client, refs, failures, given)
+        _wait_gone(client, going, timeout_s, failures, is_waiting=given["is_waiting"])
+    failures.end()
+
+
+def _ask_for_deletion(
+    client: NodeClient, refs: list[ObjectRef], failures: Failures, given: dict[str, Any]
+) -> list[ObjectRef]:
+    """All of them first: one that takes long keeps no other waiting."""
+    going = []
+    for ref in refs:
+        with failures.attempt():
             try:
-                client.delete(ref, force=force)
+                client.delete(ref, force=given["force"])
             except NotFound:
-                if not ignore_not_found:
+                if not given["ignore_not_found"]:
                     raise
                 note(f"{short_name(ref)} is not there")
                 continue
+            going.append(ref)
+    return going
+
+
+def _wait_gone(
+    client: NodeClient, refs: list[ObjectRef], timeout_s: float, failures: Failures, *, is_waiting: bool
+) -> None:
+    deadline = time.monotonic() + timeout_s
+    for ref in refs:
+        with failures.attempt():
             if is_waiting:
-                wait_for(client, ref, None, timeout_s)
+                wait_for(client, ref, None, deadline)
             click.echo(f"{short_name(ref)} {'deleted' if is_waiting else 'is being deleted'}")

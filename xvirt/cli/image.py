@@ -7,14 +7,17 @@ import os
 import re
 import stat
 import sys
+import time
 from typing import IO, Any
 
 import click
 
-from xvirt.cli.session import Session, note, pass_session, short_name
-from xvirt.cli.waiting import has_condition, parse_duration, wait_for
+from xvirt.cli.failures import note
+from xvirt.cli.session import Session, pass_session
+from xvirt.cli.waiting import has_condition, wait_for
+from xvirt.cli.words import WrongWords, parse_duration, short_name
 from xvirt.client.images import CHUNK_BYTES, ImageFile, upload_image
-from xvirt.model.errors import InvalidSpec, NotFound, Problem, Refused
+from xvirt.model.errors import NotFound, Refused
 from xvirt.model.exchange import ApplyCall, ObjectRef
 from xvirt.model.storage import ImageCompression
 from xvirt.model.virtualmachine import DiskFormat
@@ -75,7 +78,7 @@ def _send(session: Session, document: dict[str, Any], file: ImageFile, timeout_s
         try:
             if not has_condition(client.get(ref).document, "Ready", "True"):
                 upload_image(client, ref, file, lambda done: line.show("sent", done))
-                wait_for(client, ref, _is_settled, timeout_s)
+                wait_for(client, ref, _is_settled, time.monotonic() + timeout_s)
         finally:
             line.end()
         _check(client.get(ref).document, ref)
@@ -109,7 +112,7 @@ def _open(path: str) -> IO[bytes]:
 
 def _sum(handle: IO[bytes], path: str, size_bytes: int, wanted: str) -> str:
     if wanted and not re.fullmatch(r"sha256:[0-9a-f]{64}", wanted):
-        raise InvalidSpec([Problem("--checksum", f"{wanted!r} is no checksum", "write sha256: and 64 digits")])
+        raise WrongWords(f"--checksum: {wanted!r} is no checksum; write sha256: and 64 digits")
     line = _Line(size_bytes)
     digest = hashlib.sha256()
     while chunk := handle.read(CHUNK_BYTES):

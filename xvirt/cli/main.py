@@ -2,46 +2,84 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import sys
-import traceback
+from collections.abc import Callable
+from typing import Any
 
 import click
 
-from xvirt.cli import act, declare, image, node, read, top
-from xvirt.cli.exit_codes import GENERAL, INTERRUPTED, USAGE, exit_code
+from xvirt.cli import act, console, declare, image, node, read, top
+from xvirt.cli.exit_codes import BUG, INTERRUPTED, OK, OUTPUT, PIPE_CLOSED, USAGE, exit_code
+from xvirt.cli.failures import note, show_error, show_trace
 from xvirt.cli.session import Session
-from xvirt.cli.waiting import parse_duration
-from xvirt.client.target import make_target
-from xvirt.model.errors import InvalidSpec, XvirtError
+from xvirt.cli.words import check_name, parse_duration
+from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import Verb
+from xvirt.wire.limits import UNARY_TIMEOUT_S
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--node", "address", envvar="XVIRT_NODE", default="", help="unix:///path or tcp://host:port.")
-@click.option("--node-name", envvar="XVIRT_NODE_NAME", default="", help="The node's name in its certificate.")
-@click.option("--tls-ca", envvar="XVIRT_TLS_CA", default="", help="CA certificate, PEM.")
-@click.option("--tls-cert", envvar="XVIRT_TLS_CERT", default="", help="Own certificate, PEM.")
-@click.option("--tls-key", envvar="XVIRT_TLS_KEY", default="", help="Own key, PEM.")
-@click.option("-n", "--namespace", envvar="XVIRT_NAMESPACE", default="default", show_default=True, help="Namespace.")
-@click.option("--request-timeout", default="30s", show_default=True, help="Deadline of one call.")
-@click.pass_context
-def cli(
-    context: click.Context,
-    address: str,
-    node_name: str,
-    tls_ca: str,
-    tls_cert: str,
-    tls_key: str,
-    namespace: str,
-    request_timeout: str,
-) -> None:
+def _namespace(text: str) -> str:
+    return check_name(text, "--namespace")
+
+
+def _timeout(text: str) -> float:
+    return parse_duration(text, "--request-timeout")
+
+
+def _text(text: str) -> str:
+    return text
+
+
+@dataclasses.dataclass(frozen=True)
+class _Common:
+    """An option that stands before or after the command, as kubectl's do; `field` is where the session keeps it."""
+
+    words: tuple[str, ...]
+    field: str
+    help: str
+    variable: str | None = None
+    read: Callable[[str], Any] = _text
+
+    def option(self, *, is_root: bool) -> click.Option:
+        """For the root, which also reads the environment, or for a command."""
+        return click.Option(
+            [*self.words, f"_{self.field}"],
+            help=self.help,
+            metavar="TEXT",
+            envvar=self.variable if is_root else None,
+            show_envvar=is_root,
+            expose_value=False,
+            hidden=not is_root and self.field != "namespace",
+            callback=self._keep,
+        )
+
+    def _keep(self, context: click.Context, _option: click.Parameter, text: str | None) -> None:
+        session = context.ensure_object(Session)
+        if text is not None:
+            setattr(session, self.field, self.read(text))
+
+
+COMMON = (
+    _Common(("--node",), "address", "unix:///path or tcp://host:port.", "XVIRT_NODE"),
+    _Common(("--node-name",), "node_name", "The node's name in its certificate.", "XVIRT_NODE_NAME"),
+    _Common(("--tls-ca",), "tls_ca", "CA certificate, PEM.", "XVIRT_TLS_CA"),
+    _Common(("--tls-cert",), "tls_cert", "Own certificate, PEM.", "XVIRT_TLS_CERT"),
+    _Common(("--tls-key",), "tls_key", "Own key, PEM.", "XVIRT_TLS_KEY"),
+    _Common(("-n", "--namespace"), "namespace", "Namespace (default).", "XVIRT_NAMESPACE", _namespace),
+    _Common(("--request-timeout",), "timeout_s", f"Deadline of one Apply ({UNARY_TIMEOUT_S:g}s).", read=_timeout),
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    params=[item.option(is_root=True) for item in COMMON],
+    epilog="These options may also stand after the command.",
+)
+def cli() -> None:
     """xVirt runs libvirt/QEMU virtual machines from declarations."""
-    context.obj = Session(
-        target=make_target(address, node_name, (tls_ca, tls_cert, tls_key)),
-        namespace=namespace,
-        timeout_s=parse_duration(request_timeout),
-    )
 
 
 for _command in (
@@ -55,50 +93,82 @@ for _command in (
     read.explain,
     top.top,
     act.logs,
-    act.console,
-    image.image,
-    node.node,
+    console.console,
     node.version,
-    node.completion,
+    node.info,
+    image.upload,
     *(act.make_verb(verb) for verb in Verb),
 ):
-    cli.add_command(_command)
+    _command.params += [item.option(is_root=False) for item in COMMON]
+    if _command not in (node.info, image.upload):
+        cli.add_command(_command)
+cli.add_command(image.image)
+cli.add_command(node.node)
+cli.add_command(node.completion)
 
 
 def run() -> None:
     """Entry point of `xvirt` and `kubectl-xvirt`."""
     name = os.path.basename(sys.argv[0])
-    sys.exit(main(sys.argv[1:], "kubectl xvirt" if name.startswith("kubectl") else "xvirt"))
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # `>&-` closes it; an argument's odd bytes must not end the message that names them
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = main(sys.argv[1:], "kubectl xvirt" if name.startswith("kubectl") else "xvirt")
+    sys.exit(code)
 
 
 def main(arguments: list[str], name: str = "xvirt") -> int:
     """Run a command; returns its exit code."""
     try:
+        code = _run(arguments, name)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if error.filename is None:
+            _drop_output()
+        show_trace(error)
+        place = error.filename or "the output"
+        note(f"error: {place}: cannot be written: {error.strerror or error}; look at its rights and the disk's space")
+        return OUTPUT
+    return code
+
+
+def _run(arguments: list[str], name: str) -> int:
+    try:
         result = cli.main(arguments, prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as error:
         return int(error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except click.UsageError as error:
-        error.show()
+    except click.ClickException as error:
+        _show_usage(error)
         return USAGE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GENERAL
     except XvirtError as error:
-        _show(error)
+        show_error(error)
         return exit_code(error)
-    return result if isinstance(result, int) else 0
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last stop: a bug is told in a line, not in a traceback
+        show_trace(error)
+        note(f"error: a bug in xvirt: {type(error).__name__}: {error}; XVIRT_DEBUG=1 shows where")
+        return BUG
+    return result if isinstance(result, int) else OK
 
 
-def _show(error: XvirtError) -> None:
-    if os.environ.get("XVIRT_DEBUG"):
-        traceback.print_exception(error)
-    if isinstance(error, InvalidSpec) and len(error.problems) > 1:
-        print("error: the document is not valid:", file=sys.stderr)
-        for problem in error.problems:
-            print(f"  {problem}", file=sys.stderr)
+def _show_usage(error: click.ClickException) -> None:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        note(error.format_message())
         return
-    print(f"error: {error.message}", file=sys.stderr)
+    note(f"error: {error.format_message()}")
+    if context is not None:
+        note(f"See '{context.command_path} --help'.")
+
+
+def _drop_output() -> None:
+    """Let nobody write to a dead output again, the interpreter at its end included."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 
 from xvirt import __version__
 from xvirt.cli.session import Session, pass_session
-from xvirt.cli.tables import to_yaml
+from xvirt.cli.tables import to_json, to_yaml
 from xvirt.client.pki import init_pki
-from xvirt.model.errors import XvirtError
 
 
 @click.group()
@@ -41,22 +41,38 @@ def info(session: Session) -> None:
 
 @click.command()
 @click.option("--client", "is_client_only", is_flag=True, help="Do not ask the node.")
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default=None, help="How to print.")
 @pass_session
-def version(session: Session, is_client_only: bool) -> None:
-    """Versions of this command and of the node."""
-    click.echo(f"client: {__version__}")
-    if is_client_only:
-        return
+def version(session: Session, is_client_only: bool, output: str | None) -> None:
+    """Versions of this command and of the node. Where the node cannot be reached, the first is printed all the same."""
+    found: dict[str, Any] = {"client": {"version": __version__}}
+    if output is None:
+        click.echo(f"client: {__version__}")
     try:
-        with session.connect() as client:
-            status = client.node_info().document["status"]
-    except XvirtError as error:
-        click.echo(f"node: {error.message}")
-        return
-    click.echo(
-        f"node {status['nodeName']}: {status['xvirtVersion']} (libvirt {status['libvirtVersion']},"
-        f" QEMU {status['qemuVersion']}, {status['accelerator']})"
-    )
+        if not is_client_only:
+            found["node"] = _ask_version(session)
+    finally:
+        if output is not None:
+            click.echo((to_yaml(found) if output == "yaml" else to_json(found)).rstrip())
+    if output is None and not is_client_only:
+        asked = found["node"]
+        click.echo(
+            f"node {asked['name']}: {asked['version']} (libvirt {asked['libvirt']}, QEMU {asked['qemu']},"
+            f" {asked['accelerator']})"
+        )
+
+
+def _ask_version(session: Session) -> dict[str, str]:
+    with session.connect() as client:
+        status = client.node_info().document["status"]
+    keys = {
+        "name": "nodeName",
+        "version": "xvirtVersion",
+        "libvirt": "libvirtVersion",
+        "qemu": "qemuVersion",
+        "accelerator": "accelerator",
+    }
+    return {key: status[field] for key, field in keys.items()}
 
 
 @click.command()

@@ -2,215 +2,209 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import click
 
-from xvirt.cli.selector import matches
-from xvirt.cli.session import Session, parse_kind, parse_refs, pass_session, short_name
-from xvirt.cli.tables import as_list, kind_of, lookup, object_rows, table, to_json, to_yaml
-from xvirt.cli.waiting import parse_condition, parse_duration, wait_for, watch_for_ever
+from xvirt.cli.description import describe_lines, event_rows
+from xvirt.cli.failures import Failures, note
+from xvirt.cli.session import Selection, Session, choose_refs, list_kind, pass_session
+from xvirt.cli.tables import as_list, kind_of, object_rows, table, to_json, to_yaml
+from xvirt.cli.waiting import parse_condition, wait_for
+from xvirt.cli.watching import Wanted, watch_for_ever, watch_objects
+from xvirt.cli.words import HOST_KIND, WrongWords, parse_duration, parse_kind, parse_refs, short_name
 from xvirt.client.blocking import NodeClient
-from xvirt.model.exchange import Description, Event, ObjectRef, ObjectView, Token, WatchEvent, WatchType
+from xvirt.model.errors import NotFound
+from xvirt.model.exchange import Description, ObjectRef, ObjectView, Token, WatchEvent
 from xvirt.model.explain import Depth
 from xvirt.model.explain import explain as explain_path
 from xvirt.model.kinds import BY_NAME, KINDS, Kind
-from xvirt.model.meta import Scope
 
-_HOST_WORDS = ("host", "hosts", "virtualhost", "virtualhosts", "vhost")
+_ALL = "all"
 
 
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="KIND[,KIND...]|KIND/NAME|all [NAME...]")
 @click.option("-o", "--output", type=click.Choice(["wide", "yaml", "json", "name"]), default=None, help="How to print.")
-@click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what changes.")
+@click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what changes, until Ctrl-C.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @click.option("-l", "--selector", default="", help="Labels: a=b, a!=b, a, !a, a in (b,c), a notin (b,c).")
 @click.option("--no-headers", is_flag=True, help="No heading.")
 @pass_session
-def get(
-    session: Session,
-    words: tuple[str, ...],
-    output: str | None,
-    is_watching: bool,
-    all_namespaces: bool,
-    selector: str,
-    no_headers: bool,
-) -> None:
+def get(session: Session, /, words: tuple[str, ...], all_namespaces: bool, is_watching: bool, **given: Any) -> None:
     """List objects, or print them whole."""
-    namespace = "" if all_namespaces else session.namespace
+    is_named = "/" in words[0] or len(words) > 1
+    refs = parse_refs(session.namespace, words) if is_named else []
+    if is_named and (all_namespaces or given["selector"]):
+        raise WrongWords("-A and -l go without names")
+    kinds = tuple(dict.fromkeys(BY_NAME[ref.kind] for ref in refs)) or _kinds(words[0])
+    wanted = Wanted(
+        kinds=kinds,
+        namespace="" if all_namespaces else session.namespace,
+        names=frozenset((ref.kind, ref.name) for ref in refs),
+        selector=given["selector"],
+        output=given["output"],
+        has_headings=not given["no_headers"],
+    )
+    if is_watching and any(kind.name == HOST_KIND for kind in kinds):
+        raise WrongWords("a node is not watched; `get hosts` shows what it is now")
     with session.connect() as client:
-        if words[0].lower() in _HOST_WORDS:
-            _print([_host(client)], output, with_namespace=False, no_headers=no_headers)
-            return
-        views = _select(session, client, words, namespace)
-        views = [view for view in views if matches(selector, lookup(view.document, "metadata.labels") or {})]
-        if not views and not is_watching and output in (None, "wide"):
-            click.echo(f"No objects found in {namespace or 'any namespace'}.", err=True)
-        else:
-            _print(views, output, with_namespace=all_namespaces, no_headers=no_headers)
         if is_watching:
-            _watch(client, words, namespace, output)
+            for ref in refs:
+                client.get(ref)
+            watch_objects(client, wanted)
+        failures = Failures()
+        _print(_select(client, wanted, refs, failures), wanted)
+        failures.end()
 
 
-def _host(client: NodeClient) -> ObjectView:
-    document = client.node_info().document
-    name = document["metadata"]["name"]
-    return ObjectView(ref=ObjectRef(kind="VirtualHost", name=name), document=document, token=Token())
+def _kinds(word: str) -> tuple[Kind, ...]:
+    if word.lower() == _ALL:
+        return tuple(kind for kind in KINDS if kind.name != HOST_KIND)
+    return tuple(dict.fromkeys(parse_kind(part) for part in word.split(",") if part))
 
 
-def _kinds(word: str) -> list[Kind]:
-    if word == "all":
-        return [kind for kind in KINDS if kind.name != "VirtualHost"]
-    return [parse_kind(part) for part in word.split(",")]
-
-
-def _select(session: Session, client: NodeClient, words: tuple[str, ...], namespace: str) -> list[ObjectView]:
-    if "/" in words[0] or len(words) > 1:
-        return [client.get(ref) for ref in parse_refs(session, words)]
+def _select(client: NodeClient, wanted: Wanted, refs: list[ObjectRef], failures: Failures) -> list[ObjectView]:
     found: list[ObjectView] = []
-    for kind in _kinds(words[0]):
-        found += client.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace)
+    for ref in refs:
+        with failures.attempt():
+            found.append(_host(client, ref.name) if ref.kind == HOST_KIND else client.get(ref))
+    for kind in wanted.kinds if not refs else ():
+        is_host = kind.name == HOST_KIND
+        found += [_host(client)] if is_host else list_kind(client, kind, wanted.namespace, wanted.selector)
     return found
 
 
-def _print(views: list[ObjectView], output: str | None, *, with_namespace: bool, no_headers: bool) -> None:
-    if output == "name":
+def _host(client: NodeClient, name: str = "") -> ObjectView:
+    document = client.node_info().document
+    own = document["metadata"]["name"]
+    if name not in ("", own):
+        raise NotFound(f"{HOST_KIND} {name} is not this node, which is {own}; give another one by --node")
+    return ObjectView(ref=ObjectRef(kind=HOST_KIND, name=own), document=document, token=Token())
+
+
+def _print(views: list[ObjectView], wanted: Wanted) -> None:
+    if wanted.output == "name":
         for view in views:
             click.echo(short_name(view.ref))
-        return
-    if output in ("yaml", "json"):
-        value = as_list(views)
-        click.echo((to_yaml(value) if output == "yaml" else to_json(value)).rstrip())
-        return
+    elif wanted.output in ("yaml", "json"):
+        if wanted.names and not views:
+            return
+        value = views[0].document if len(wanted.names) == 1 else as_list(views)
+        click.echo((to_yaml(value) if wanted.output == "yaml" else to_json(value)).rstrip())
+    elif views:
+        _print_tables(views, wanted)
+    elif not wanted.names:
+        place = f"in namespace {wanted.namespace}" if wanted.namespace else "in any namespace"
+        note(f"No objects found {place}.")
+
+
+def _print_tables(views: list[ObjectView], wanted: Wanted) -> None:
     kinds = list(dict.fromkeys(kind_of(view).name for view in views))
     for number, name in enumerate(kinds):
         rows = object_rows(
             BY_NAME[name],
             [view for view in views if view.ref.kind == name],
-            is_wide=output == "wide",
-            with_namespace=with_namespace,
-            with_kind=len(kinds) > 1,
+            is_wide=wanted.output == "wide",
+            with_namespace=not wanted.namespace,
+            with_kind=len(wanted.kinds) > 1,
         )
         if number:
             click.echo()
-        click.echo(table(rows[1:] if no_headers else rows))
-
-
-def _watch(client: NodeClient, words: tuple[str, ...], namespace: str, output: str | None) -> None:
-    names = {kind.name for kind in _kinds(words[0].partition("/")[0])}
-    wanted = {word.partition("/")[2] or word for word in words[1:]} | ({words[0].partition("/")[2]} - {""})
-    last: dict[str, str] = {}
-    is_live = False
-
-    def show(event: WatchEvent) -> None:
-        nonlocal is_live
-        is_live = is_live or event.type is WatchType.SYNCED
-        view = event.object
-        if view is None or view.ref.kind not in names or (wanted and view.ref.name not in wanted):
-            return
-        if event.type is WatchType.DELETED:
-            click.echo(f"{short_name(view.ref)} deleted")
-            return
-        rows = object_rows(
-            kind_of(view), [view], is_wide=output == "wide", with_namespace=not namespace, with_kind=len(names) > 1
-        )
-        text = "   ".join(rows[1])
-        if is_live and last.get(view.ref.uid) != text:
-            click.echo(text)
-        last[view.ref.uid] = text
-
-    watch_for_ever(client, next(iter(names)) if len(names) == 1 else "", namespace, show)
+        click.echo(table(rows if wanted.has_headings else rows[1:]))
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND NAME...")
+@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...")
+@click.option("-l", "--selector", default="", help="Objects of a kind with these labels.")
 @pass_session
-def describe(session: Session, words: tuple[str, ...]) -> None:
+def describe(session: Session, words: tuple[str, ...], selector: str) -> None:
     """Everything about an object: status, conditions, events, operations, what the guest says."""
+    failures = Failures()
     with session.connect() as client:
-        for number, ref in enumerate(parse_refs(session, words)):
-            if number:
-                click.echo("\n---")
-            click.echo("\n".join(_describe(client.describe(ref))))
+        for number, ref in enumerate(_described(session, client, words, selector)):
+            with failures.attempt():
+                is_host = ref.kind == HOST_KIND
+                found = Description(object=_host(client, ref.name)) if is_host else client.describe(ref)
+                click.echo("\n".join([*(["", ""] if number else []), *describe_lines(found)]))
+    failures.end()
 
 
-def _describe(description: Description) -> list[str]:
-    document = description.object.document
-    lines = [f"{'Name:':<14}{document['metadata']['name']}", f"{'Kind:':<14}{document['kind']}"]
-    for key in ("namespace", "uid", "generation", "labels"):
-        if document["metadata"].get(key):
-            lines.append(f"{key.capitalize() + ':':<14}{document['metadata'][key]}")
-    status = dict(document.get("status") or {})
-    conditions = status.pop("conditions", [])
-    lines += ["Spec:", *_indent(to_yaml(document["spec"])), "Status:", *_indent(to_yaml(status))]
-    if conditions:
-        rows = [["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]]
-        rows += [
-            [item["type"], item["status"], item["reason"], item["lastTransitionTime"], item.get("message", "")]
-            for item in conditions
-        ]
-        lines += ["Conditions:", *_indent(table(rows))]
-    for part in description.parts:
-        text = part.error or (part.value if isinstance(part.value, str) else to_yaml(part.value))
-        lines += [f"{part.name}:", *_indent(text)]
-    if description.operations:
-        rows = [["VERB", "STATE", "STARTED", "FINISHED", "MESSAGE"]]
-        rows += [[o.verb.value, o.state.value, o.started, o.finished, o.message] for o in description.operations]
-        lines += ["Operations:", *_indent(table(rows))]
-    if description.events:
-        lines += ["Events:", *_indent(table(_event_rows(list(description.events), with_object=False)))]
-    return lines
-
-
-def _indent(text: str) -> list[str]:
-    return ["  " + line for line in text.rstrip().splitlines()]
-
-
-def _event_rows(events: list[Event], *, with_object: bool) -> list[list[str]]:
-    rows = [["LAST SEEN", "COUNT", "TYPE", "REASON", *(["OBJECT"] if with_object else []), "MESSAGE"]]
-    for item in events:
-        subject = [short_name(item.ref)] if with_object else []
-        rows.append([item.last_seen, str(item.count), item.type.value, item.reason, *subject, item.message])
-    return rows
+def _described(session: Session, client: NodeClient, words: tuple[str, ...], selector: str) -> list[ObjectRef]:
+    """What is named; a kind alone means all of its objects, as for kubectl."""
+    is_kind = len(words) == 1 and "/" not in words[0]
+    if is_kind and parse_kind(words[0]).name == HOST_KIND:
+        return [ObjectRef(kind=HOST_KIND)]
+    refs = choose_refs(session, client, words, Selection(selector, is_all=is_kind))
+    if not refs:
+        note(f"No objects found in namespace {session.namespace}.")
+    return refs
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND NAME...")
+@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...")
 @click.option(
-    "--for", "wanted", required=True, help="condition=Ready, delete, or jsonpath={.status.powerState}=Running."
+    "--for",
+    "wanted",
+    required=True,
+    help="condition=Ready, create, delete, or jsonpath={.status.powerState}=Running.",
 )
-@click.option("--timeout", default="2m", show_default=True, help="How long at most.")
+@click.option("-l", "--selector", default="", help="Objects of a kind with these labels.")
+@click.option("--all", "is_all", is_flag=True, help="All objects of a kind in the namespace.")
+@click.option("--timeout", default="2m", show_default=True, help="How long at most, for all of them.")
 @pass_session
-def wait(session: Session, words: tuple[str, ...], wanted: str, timeout: str) -> None:
+def wait(session: Session, words: tuple[str, ...], wanted: str, selector: str, is_all: bool, timeout: str) -> None:
     """Wait until objects are as wanted."""
     predicate = parse_condition(wanted)
-    timeout_s = parse_duration(timeout)
+    deadline = time.monotonic() + parse_duration(timeout)
+    failures = Failures()
     with session.connect() as client:
-        for ref in parse_refs(session, words):
-            wait_for(client, ref, predicate, timeout_s)
-            click.echo(f"{short_name(ref)} {'deleted' if predicate is None else 'condition met'}")
+        refs = choose_refs(session, client, words, Selection(selector, is_all))
+        if not refs:
+            raise NotFound("no objects are there to wait for; look at the namespace and the labels")
+        for ref in refs:
+            with failures.attempt():
+                wait_for(client, ref, predicate, deadline, may_appear=wanted == "create")
+                click.echo(f"{short_name(ref)} {'deleted' if predicate is None else 'condition met'}")
+    failures.end()
 
 
 @click.command()
 @click.argument("words", nargs=-1, metavar="[KIND NAME]")
-@click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what happens.")
+@click.option("--for", "subject", default="", metavar="KIND/NAME", help="As the words.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
+@click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @pass_session
-def events(session: Session, words: tuple[str, ...], is_watching: bool) -> None:
+def events(session: Session, words: tuple[str, ...], subject: str, all_namespaces: bool, is_watching: bool) -> None:
     """What happened, oldest first."""
+    named = (*words, subject) if subject else words
+    refs = parse_refs(session.namespace, named) if named else []
     with session.connect() as client:
-        refs = parse_refs(session, words) if words else [None]
-        found = [event for ref in refs for event in client.list_events(ref)]
+        asked: list[ObjectRef | None] = list(refs) or [None]
+        found = [event for ref in asked for event in client.list_events(ref)]
+        if not refs and not all_namespaces:
+            found = [event for event in found if event.ref.namespace in ("", session.namespace)]
         if found:
-            click.echo(table(_event_rows(found, with_object=True)))
-        if not is_watching:
+            click.echo(table(event_rows(found, with_object=True, with_namespace=all_namespaces)))
+        elif not is_watching:
+            place = f"for {named[0]}" if len(named) == 1 else f"for {' '.join(named)}" if named else "yet"
+            note(f"No events {place}.")
+        if is_watching:
+            _watch_events(session, client, refs, all_namespaces=all_namespaces)
+
+
+def _watch_events(session: Session, client: NodeClient, refs: list[ObjectRef], *, all_namespaces: bool) -> None:
+    names = {(ref.kind, ref.namespace, ref.name) for ref in refs}
+
+    def show(message: WatchEvent | None) -> None:
+        event = message.event if message is not None else None
+        if event is None or (names and (event.ref.kind, event.ref.namespace, event.ref.name) not in names):
             return
-        names = {short_name(ref) for ref in refs if ref is not None}
+        if names or all_namespaces or event.ref.namespace in ("", session.namespace):
+            click.echo(table(event_rows([event], with_object=True, with_namespace=all_namespaces)[1:]))
 
-        def show(message: WatchEvent) -> None:
-            event = message.event
-            if event is not None and (not names or short_name(event.ref) in names):
-                click.echo("   ".join(_event_rows([event], with_object=True)[1]))
-
-        watch_for_ever(client, "", "", show)
+    watch_for_ever(client, "", "", show)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.cli.words import WrongWords
 
 _KEY = r"([A-Za-z0-9][-A-Za-z0-9_./]*)"
 _SET = re.compile(rf"{_KEY}\s+(in|notin)\s+\(([^)]*)\)")
@@ -14,7 +14,7 @@ _EXISTS = re.compile(rf"(!?)\s*{_KEY}")
 
 
 def matches(selector: str, labels: Mapping[str, str]) -> bool:
-    """Whether labels fit a selector; the empty one fits all. Raises InvalidSpec."""
+    """Whether labels fit a selector; the empty one fits all. Raises WrongWords."""
     parts = [part.strip() for part in re.split(r",(?![^(]*\))", selector) if part.strip()]
     return all(_matches(part, labels) for part in parts)
 
@@ -29,4 +29,4 @@ def _matches(part: str, labels: Mapping[str, str]) -> bool:
         return is_equal if match.group(2) != "!=" else not is_equal
     if match := _EXISTS.fullmatch(part):
         return (match.group(2) in labels) != bool(match.group(1))
-    raise InvalidSpec([Problem("--selector", f"{part!r} is not understood", "write a=b, a!=b, a, !a or a in (b,c)")])
+    raise WrongWords(f"--selector: {part!r} is not understood; write a=b, a!=b, a, !a or a in (b,c)")

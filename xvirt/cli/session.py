@@ -1,79 +1,80 @@
-"""What every command has at hand: the node, the namespace, where to print."""
+"""What every command has at hand: the node, the namespace."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Iterator
 
 import click
 
+from xvirt.cli.selector import matches
+from xvirt.cli.tables import lookup
+from xvirt.cli.words import WrongWords, parse_kind, parse_refs
 from xvirt.client.blocking import NodeClient
-from xvirt.client.target import Target
-from xvirt.model.errors import InvalidSpec, Problem
-from xvirt.model.exchange import ObjectRef
-from xvirt.model.kinds import KINDS, Kind, find_kind
+from xvirt.client.target import make_target
+from xvirt.model.errors import InvalidSpec
+from xvirt.model.exchange import ObjectRef, ObjectView
+from xvirt.model.kinds import Kind
 from xvirt.model.meta import Scope
+from xvirt.wire.limits import UNARY_TIMEOUT_S
 
 
 @dataclasses.dataclass
 class Session:
-    """Options that come before the command."""
+    """The options that all commands have. The node is looked for where one is needed: `explain` needs none."""
 
-    target: Target
-    namespace: str
-    timeout_s: float
+    namespace: str = "default"
+    timeout_s: float = UNARY_TIMEOUT_S
+    address: str = ""
+    node_name: str = ""
+    tls_ca: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[NodeClient]:
-        """The node's client."""
-        with NodeClient(self.target) as client:
+        """The node's client. Raises WrongWords for an address or files that cannot be used."""
+        try:
+            target = make_target(self.address, self.node_name, (self.tls_ca, self.tls_cert, self.tls_key))
+            client = NodeClient(target)
+        except InvalidSpec as error:
+            raise WrongWords(error.message) from error
+        with client:
             yield client
 
 
 pass_session = click.make_pass_decorator(Session)
 
 
-def parse_kind(word: str) -> Kind:
-    """The kind that a word means. Raises InvalidSpec."""
-    kind = find_kind(word)
-    if kind is None:
-        known = ", ".join(f"{item.plural} ({item.short_names[0]})" for item in KINDS)
-        raise InvalidSpec([Problem("", f"{word!r} is no kind", f"use one of {known}")])
-    return kind
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which objects of a kind, where they are not named: those with labels, or all."""
+
+    selector: str = ""
+    is_all: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.selector) or self.is_all
 
 
-def parse_refs(session: Session, words: tuple[str, ...], default_kind: str = "") -> list[ObjectRef]:
-    """`KIND NAME...`, `KIND/NAME...`, or with a default kind `NAME...`. Raises InvalidSpec."""
-    if not words:
-        raise InvalidSpec([Problem("", "nothing is named", "give KIND NAME or KIND/NAME")])
-    refs: list[ObjectRef] = []
-    kind = find_kind(default_kind) if default_kind else None
-    for number, word in enumerate(words):
-        head, slash, name = word.partition("/")
-        if slash:
-            refs.append(make_ref(session, parse_kind(head), name))
-        elif number == 0 and (kind is None or (len(words) > 1 and find_kind(word))):
-            kind = parse_kind(word)
-        elif kind is not None:
-            refs.append(make_ref(session, kind, word))
-    if not refs:
-        raise InvalidSpec([Problem("", f"{words[0]}: no name is given", f"write {words[0]} NAME")])
-    return refs
+def list_kind(client: NodeClient, kind: Kind, namespace: str, selector: str = "") -> list[ObjectView]:
+    """Objects of a kind; an empty namespace means all."""
+    views = client.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace)
+    return [view for view in views if matches(selector, lookup(view.document, "metadata.labels") or {})]
 
 
-def make_ref(session: Session, kind: Kind, name: str) -> ObjectRef:
-    """An object of a kind in the session's namespace."""
-    namespace = "" if kind.scope is Scope.CLUSTER else session.namespace
-    return ObjectRef(kind=kind.name, namespace=namespace, name=name)
-
-
-def short_name(ref: ObjectRef) -> str:
-    """`virtualmachine/web`, as kubectl writes it."""
-    return f"{ref.kind.lower()}/{ref.name}"
-
-
-def note(text: str) -> None:
-    """A line for people, beside the output."""
-    print(text, file=sys.stderr)
+def choose_refs(
+    session: Session, client: NodeClient, words: tuple[str, ...], selection: Selection, default_kind: str = ""
+) -> list[ObjectRef]:
+    """The objects that a command means, by name or by selection. Raises WrongWords."""
+    if not selection:
+        return parse_refs(session.namespace, words, default_kind)
+    kinds = words or (default_kind,)
+    if len(kinds) != 1 or "/" in kinds[0] or not kinds[0]:
+        raise WrongWords("-l and --all go with a kind and without names: KIND -l a=b")
+    found: list[ObjectRef] = []
+    for word in kinds[0].split(","):
+        views = list_kind(client, parse_kind(word), session.namespace, selection.selector)
+        found += [dataclasses.replace(view.ref, uid="", authority="") for view in views]
+    return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from xvirt.cli.words import short_name
 from xvirt.model.exchange import ObjectView
 from xvirt.model.kinds import BY_NAME, Kind
 from xvirt.model.meta import Scope
@@ -29,11 +30,25 @@ def lookup(document: Any, path: str) -> Any:
     return current
 
 
+def clean(text: str) -> str:
+    """The text without what drives a terminal or breaks a line: guests and documents have a say in it."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns apart by three spaces, as kubectl prints them."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return "\n".join(Columns(rows).line(row) for row in rows)
+
+
+class Columns:
+    """Widths of columns, kept for rows that come later."""
+
+    def __init__(self, rows: Sequence[Sequence[str]]) -> None:
+        self._widths = [max(len(clean(cell)) for cell in column) for column in zip(*rows, strict=True)]
+
+    def line(self, row: Sequence[str]) -> str:
+        """One row; a cell that is too wide moves what follows it."""
+        return "   ".join(clean(cell).ljust(width) for cell, width in zip(row, self._widths, strict=True)).rstrip()
 
 
 def object_rows(
@@ -45,7 +60,7 @@ def object_rows(
     heading = [*(["NAMESPACE"] if has_namespace else []), "NAME", *(column.heading for column in columns)]
     rows = [heading]
     for view in views:
-        name = f"{kind.singular}/{view.ref.name}" if with_kind else view.ref.name
+        name = short_name(view.ref) if with_kind else view.ref.name
         cells = [_cell(lookup(view.document, column.path)) for column in columns]
         rows.append([*([view.ref.namespace] if has_namespace else []), name, *cells])
     return rows
@@ -68,9 +83,7 @@ def to_json(value: Any) -> str:
 
 
 def as_list(views: Sequence[ObjectView]) -> Any:
-    """One document, or a `List` of several."""
-    if len(views) == 1:
-        return views[0].document
+    """A `List`, as kubectl prints what was not asked for by one name."""
     return {"apiVersion": "v1", "kind": "List", "items": [view.document for view in views]}
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from xvirt.cli.session import Session, pass_session
 from xvirt.cli.tables import table
-from xvirt.cli.waiting import parse_duration
+from xvirt.cli.words import parse_duration
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import Description, ObjectRef, ObjectView
@@ -68,7 +68,7 @@ class Row:
 def top(session: Session, all_namespaces: bool, interval: str, once: bool, sort: str) -> None:
     """What running machines take: CPU, memory, disk and network."""
     namespace = "" if all_namespaces else session.namespace
-    interval_s = max(INTERVAL_MIN_S, parse_duration(interval))
+    interval_s = max(INTERVAL_MIN_S, parse_duration(interval, "--interval"))
     with session.connect() as client, ThreadPoolExecutor(AT_ONCE) as pool:
         watcher = Watcher(client, pool, namespace)
         watcher.look()

@@ -1,109 +1,133 @@
-"""Waiting for objects, by Watch: conditions, deletion, a value."""
+"""Waiting for objects: conditions, deletion, a value; and what the terminal shows meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
-from xvirt.cli.session import note
-from xvirt.cli.tables import lookup
+from xvirt.cli.tables import clean, lookup
+from xvirt.cli.words import WrongWords
 from xvirt.client.blocking import NodeClient
-from xvirt.model.errors import DeadlineExceeded, InvalidSpec, NotFound, Problem, Refused, Unavailable
-from xvirt.model.exchange import ObjectRef, Operation, WatchType
+from xvirt.model.errors import DeadlineExceeded, NotFound, Refused, Unavailable
+from xvirt.model.exchange import ObjectRef, Operation
 
 Predicate = Callable[[Any], bool]
-RECONNECT_S = 0.5
 POLL_S = 0.1
 
 
-def parse_duration(text: str) -> float:
-    """`90`, `90s`, `2m`, `1h` as seconds. Raises InvalidSpec."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)?", text)
-    if match is None:
-        raise InvalidSpec([Problem("--timeout", f"{text!r} is no duration", "write 90s, 2m or 1h")])
-    return float(match.group(1)) * {"s": 1, "m": 60, "h": 3600, None: 1}[match.group(2)]
-
-
 def parse_condition(text: str) -> Predicate | None:
-    """`condition=Ready[=True]` or `jsonpath={.a.b}=value`; None for `delete`. Raises InvalidSpec."""
+    """`create`, `condition=Ready[=True]` or `jsonpath={.a.b}=value`; None for `delete`. Raises WrongWords."""
     if text == "delete":
         return None
-    if match := re.fullmatch(r"condition=([A-Za-z]+)(?:=(True|False|Unknown))?", text):
-        wanted_type, wanted_status = match.group(1), match.group(2) or "True"
-        return lambda document: has_condition(document, wanted_type, wanted_status)
+    if text == "create":
+        return lambda document: True
+    if match := re.fullmatch(r"condition=([A-Za-z]+)(?:=(true|false|unknown))?", text, re.IGNORECASE):
+        wanted_type, wanted_status = match.group(1), (match.group(2) or "True").capitalize()
+        return _Condition(wanted_type, wanted_status)
     if match := re.fullmatch(r"jsonpath='?\{\.?([^}]+)\}'?=(.*)", text):
         path, wanted = match.group(1), match.group(2)
-        return lambda document: str(lookup(document, path)) == wanted
-    remedy = "use condition=Ready, delete, or jsonpath={.status.powerState}=Running"
-    raise InvalidSpec([Problem("--for", f"{text!r} is not understood", remedy)])
+        return lambda document: _text(lookup(document, path)) == wanted
+    remedy = "use condition=Ready, create, delete, or jsonpath={.status.powerState}=Running"
+    raise WrongWords(f"--for: {text!r} is not understood; {remedy}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Condition:
+    """A predicate that can be told about."""
+
+    type: str
+    status: str
+
+    def __call__(self, document: Any) -> bool:
+        return has_condition(document, self.type, self.status)
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def has_condition(document: Any, wanted_type: str, wanted_status: str) -> bool:
-    """Whether a condition stands, said of the newest generation."""
+    """Whether a condition stands, said of the newest generation. The type's case does not matter, as for kubectl."""
     generation = lookup(document, "metadata.generation")
     return any(
-        item.get("type") == wanted_type
+        str(item.get("type")).lower() == wanted_type.lower()
         and item.get("status") == wanted_status
         and item.get("observedGeneration") == generation
         for item in lookup(document, "status.conditions") or ()
     )
 
 
-def wait_for(client: NodeClient, ref: ObjectRef, wanted: Predicate | None, timeout_s: float) -> Any:
+def wait_for(
+    client: NodeClient, ref: ObjectRef, wanted: Predicate | None, deadline: float, *, may_appear: bool = False
+) -> Any:
     """Block until the predicate holds (None: until the object is gone); the document, or None.
 
-    Raises DeadlineExceeded with what the object says of itself, NotFound where it goes away meanwhile.
+    `deadline` is of `time.monotonic`. Raises DeadlineExceeded with what the object says of itself, and NotFound where it is not
+    there, unless it may yet appear.
     """
-    deadline = time.monotonic() + timeout_s
-    progress = Progress()
+    began = time.monotonic()
     document: Any = None
-    while True:
-        try:
-            document = client.get(ref).document
-        except NotFound:
-            progress.end()
-            if wanted is None:
-                return None
-            raise
-        except Unavailable:
-            document = None
-        if wanted is not None and document is not None and wanted(document):
-            progress.end()
-            return document
-        progress.show(ref, document)
-        if time.monotonic() >= deadline:
-            progress.end()
-            raise DeadlineExceeded(f"{ref}: not within {timeout_s:g} s; {explain(document)}", reason="WaitTimeout")
-        time.sleep(POLL_S)
+    with show_progress() as progress:
+        while True:
+            trouble = ""
+            try:
+                document = client.get(ref).document
+            except NotFound:
+                if wanted is None:
+                    return None
+                if not may_appear:
+                    raise
+                trouble = "it is not there"
+            except Unavailable as error:
+                trouble = error.message
+            if not trouble and wanted is not None and wanted(document):
+                return document
+            progress.show(ref, document, trouble)
+            if time.monotonic() >= deadline:
+                why = trouble or explain(document, wanted.type if isinstance(wanted, _Condition) else "Ready")
+                message = f"{ref}: not within {max(0.0, deadline - began):.3g} s; {why}"
+                raise DeadlineExceeded(message, reason="WaitTimeout")
+            time.sleep(POLL_S)
 
 
-def explain(document: Any) -> str:
-    """What an object says of why it is not ready."""
+def explain(document: Any, wanted_type: str = "Ready") -> str:
+    """What an object says of a condition."""
     for item in lookup(document, "status.conditions") or ():
-        if item.get("type") == "Ready" and item.get("status") != "True":
-            return f"{item.get('reason')}: {item.get('message')}"
-    return "it says nothing of why"
+        if str(item.get("type")).lower() == wanted_type.lower():
+            said = f"{item.get('reason')}: {item.get('message') or ''}".rstrip(": ")
+            is_plain = item.get("type") == "Ready" and item.get("status") != "True"
+            return said if is_plain else f"{item.get('type')} is {item.get('status')} ({said})"
+    return f"it says nothing of {wanted_type}"
 
 
 def wait_for_operation(client: NodeClient, operation: Operation, timeout_s: float) -> Operation:
     """Block until an operation has ended. Raises Refused where it failed, DeadlineExceeded."""
     deadline = time.monotonic() + timeout_s
-    while True:
-        found = next((item for item in client.describe(operation.ref).operations if item.id == operation.id), None)
-        if found is not None and found.state.is_final:
-            break
-        if time.monotonic() >= deadline:
-            message = f"{operation.ref}: {operation.verb.value} has not ended within {timeout_s:g} s; it goes on"
-            raise DeadlineExceeded(message, reason="WaitTimeout")
-        time.sleep(0.1)
+    ref = operation.ref
+    with show_progress() as progress:
+        while True:
+            found = next((item for item in client.describe(ref).operations if item.id == operation.id), None)
+            if found is not None and found.state.is_final:
+                break
+            percent = f" ({found.progress_percent} %)" if found is not None and found.progress_percent else ""
+            progress.show(ref, None, f"{operation.verb.value}{percent}")
+            if time.monotonic() >= deadline:
+                message = f"{ref}: {operation.verb.value} has not ended within {timeout_s:g} s; it goes on"
+                raise DeadlineExceeded(message, reason="WaitTimeout")
+            time.sleep(POLL_S)
     if found.message:
         raise Refused(
-            f"{operation.ref}: {operation.verb.value} failed: {found.message}",
+            f"{ref}: {operation.verb.value} failed: {found.message}",
             reason=found.reason,
             libvirt_code=found.libvirt_code or None,
         )
@@ -114,32 +138,39 @@ class Progress:
     """One line on a terminal's standard error that is written over; nothing anywhere else."""
 
     def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
+        self._is_shown = sys.stderr is not None and sys.stderr.isatty()
         self._last = ""
 
-    def show(self, ref: ObjectRef, document: Any) -> None:
+    def show(self, ref: ObjectRef, document: Any, text: str = "") -> None:
         """What is going on."""
+        if not self._is_shown:
+            return
         percent = lookup(document, "status.progressPercent")
-        text = f"{ref}: {explain(document)}" + (f" ({percent} %)" if percent is not None else "")
-        if self._is_shown and text != self._last:
-            width = 100
-            click.echo("\r" + text[:width].ljust(width), err=True, nl=False)
-            self._last = text
+        told = f"{ref}: {text or explain(document)}" + (f" ({percent} %)" if percent is not None else "")
+        line = clean(told)[: _columns() - 1]  # text in the last column would wrap
+        if line != self._last.rstrip():
+            self._last = line.ljust(len(self._last.rstrip()))
+            click.echo("\r" + self._last, err=True, nl=False)
 
     def end(self) -> None:
         """Clear the line."""
-        if self._is_shown and self._last:
-            click.echo("\r" + " " * 100 + "\r", err=True, nl=False)
+        if self._last:
+            click.echo("\r" + " " * len(self._last) + "\r", err=True, nl=False)
+            self._last = ""
 
 
-def watch_for_ever(client: NodeClient, kind: str, namespace: str, show: Callable[[Any], None]) -> None:
-    """Show each message of a watch; a broken stream starts over with a note."""
-    while True:
-        try:
-            with client.watch(kind, namespace) as events:
-                for event in events:
-                    if event.type is not WatchType.HEARTBEAT:
-                        show(event)
-        except Unavailable as error:
-            note(f"xvirt: {error.message}; watching again")
-            time.sleep(RECONNECT_S)
+def _columns() -> int:
+    """Width of the terminal behind standard error; one without a size says 0."""
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    return 80
+
+
+@contextlib.contextmanager
+def show_progress() -> Iterator[Progress]:
+    """A line of progress that is gone afterwards, Ctrl-C included."""
+    progress = Progress()
+    try:
+        yield progress
+    finally:
+        progress.end()

@@ -12,12 +12,12 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from nodeplugin.clock import SystemClock
 from nodeplugin.server import NodeServer
 from nodeplugin.server_options import ServerOptions
+from nodeplugin.telemetry import Work
 from tests.unit.nodeplugin.world import CALLER, World
 from xvirt.cli.main import main
 from xvirt.model.exchange import ObjectRef
@@ -83,6 +83,17 @@ def eventually(holds: Callable[[], Any]) -> Any:
     raise AssertionError("it did not come")
 
 
+class _Ears:
+    """Hears of calls that have ended."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self._calls = calls
+
+    def ended(self, work: Work, subject: str, outcome: str, elapsed_s: float) -> None:
+        if work is Work.RPC:
+            self._calls.append(subject)
+
+
 class LiveNode(World):
     """The node, with threads and the machine's clock."""
 
@@ -94,14 +105,31 @@ class LiveNode(World):
         """Converge and serve."""
         self.converger.start()
         self.socket = self.directory / "node.sock"
-        self.server = NodeServer(self.service, ServerOptions(unix_socket=self.socket, local_caller=CALLER))
+        self.calls: list[str] = []
+        self._serve()
+
+    def _serve(self) -> None:
+        options = ServerOptions(unix_socket=self.socket, local_caller=CALLER)
+        self.server = NodeServer(self.service, options, _Ears(self.calls))
         self.server.start()
+
+    def serve_again(self, between: Callable[[], None]) -> None:
+        """Restart the server; `between` runs while nobody can reach the node."""
+        self.server.stop(0.0)
+        between()
+        self._serve()
 
     def stop(self) -> None:
         """End all threads."""
         self.server.stop(0.1)
         self.converger.stop(10.0)
         self.store.close()
+
+    def delete_here(self, name: str) -> None:
+        """Delete a machine without a caller, and wait until it is gone."""
+        ref = ObjectRef(kind="VirtualMachine", namespace="default", name=name)
+        self.delete(ref)
+        eventually(lambda: self.store.find_named(ref.kind, ref.namespace, ref.name) is None)
 
     @property
     def address(self) -> str:
@@ -143,8 +171,3 @@ class LiveNode(World):
 
 
 XVIRT = [sys.executable, "-c", "from xvirt.cli.main import run; run()"]
-
-
-def make_node(directory: Path) -> LiveNode:
-    """A node in a folder; call `start`."""
-    return LiveNode(directory)

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from xvirt.cli.main import main
-from xvirt.cli.manifests import read_manifests
+from xvirt.cli.manifests import Sources, read_manifests
 from xvirt.cli.selector import matches
-from xvirt.cli.session import Session, parse_refs
 from xvirt.cli.tables import lookup, table
-from xvirt.cli.waiting import parse_condition, parse_duration
-from xvirt.client.target import Target
+from xvirt.cli.waiting import parse_condition
+from xvirt.cli.words import WrongWords, parse_duration, parse_refs
 from xvirt.model.errors import InvalidSpec
 
 MACHINE = """
@@ -56,11 +55,14 @@ def test_selectors_are_read_as_kubectl_reads_them(selector: str, is_fitting: boo
 
 
 def test_a_selector_that_makes_no_sense_is_refused() -> None:
-    with pytest.raises(InvalidSpec, match="--selector"):
+    with pytest.raises(WrongWords, match="--selector"):
         matches("a ~ b", {})
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600), ("0.5s", 0.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("2m", 120), ("1h", 3600), ("0.5s", 0.5), ("1m30s", 90), ("500ms", 0.5)],
+)
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
@@ -72,7 +74,7 @@ def test_a_condition_must_be_said_of_the_newest_generation() -> None:
     assert holds({"metadata": {"generation": 1}, "status": {"conditions": [said]}})
     assert not holds({"metadata": {"generation": 2}, "status": {"conditions": [said]}})
     assert parse_condition("delete") is None
-    with pytest.raises(InvalidSpec):
+    with pytest.raises(WrongWords):
         parse_condition("nonsense")
 
 
@@ -80,7 +82,7 @@ def test_documents_are_applied_in_dependency_order_with_their_secrets(tmp_path: 
     (tmp_path / "a.yaml").write_text(MACHINE + "---" + SECRET)
     (tmp_path / "b.yml").write_text(NETWORK)
     (tmp_path / "ignored.txt").write_text("not yaml: [")
-    manifests = read_manifests([str(tmp_path)], "team")
+    manifests = read_manifests(Sources((str(tmp_path),)), "team")
     assert [item.kind for item in manifests] == ["VirtualNetwork", "VirtualMachine"]
     assert [item.document["metadata"]["namespace"] for item in manifests] == ["team", "team"]
     (secret,) = manifests[1].secrets
@@ -92,17 +94,18 @@ def test_every_mistake_of_every_file_is_told_with_its_place(tmp_path: Path) -> N
     (tmp_path / "a.yaml").write_text(MACHINE.replace("64Mi", "lots"))
     (tmp_path / "b.yaml").write_text(NETWORK.replace("Isolated", "Isolatd"))
     with pytest.raises(InvalidSpec) as caught:
-        read_manifests([str(tmp_path)], "default")
+        read_manifests(Sources((str(tmp_path),)), "default")
     text = str(caught.value)
     assert "a.yaml:2: spec.memory.size" in text
     assert "b.yaml:2: spec.mode" in text
     assert "Isolated" in text
 
 
-@pytest.mark.parametrize("words", [("vm", "web"), ("vm/web",), ("web",)])
-def test_a_machine_is_named_in_three_ways(words: tuple[str, ...]) -> None:
-    session = Session(target=Target(), namespace="team", timeout_s=1)
-    (ref,) = parse_refs(session, words, "vm")
+@pytest.mark.parametrize(
+    "words", [("vm", "web"), ("vm/web",), ("web",), ("virtualmachine.xvirt.io/web",), ("VirtualMachines", "web")]
+)
+def test_a_machine_is_named_in_kubectls_ways(words: tuple[str, ...]) -> None:
+    (ref,) = parse_refs("team", words, "vm")
     assert (ref.kind, ref.namespace, ref.name) == ("VirtualMachine", "team", "web")
 
 
@@ -120,12 +123,21 @@ def test_columns_are_aligned() -> None:
     ("arguments", "code", "words"),
     [
         (["--node", "unix:///nowhere/node.sock", "get", "vm"], 8, "is xvirt-node running"),
-        (["--node", "ftp://x", "get", "vm"], 3, "use unix:///path or tcp://host:port"),
-        (["--node", "tcp://127.0.0.1:1", "get", "vm"], 3, "--tls-ca"),
-        (["get"], 2, ""),
+        (["--node", "ftp://x", "get", "vm"], 2, "use unix:///path or tcp://host:port"),
+        (["--node", "tcp://127.0.0.1:1", "get", "vm"], 2, "--tls-ca"),
+        (["get"], 2, "--help"),
+        (["get", "cars"], 2, "use one of storagepools (vpool)"),
         (["explain", "vm.spec.cpu.core"], 4, "did you mean cores"),
         (["apply", "-f", "/nowhere.yaml"], 3, "/nowhere.yaml"),
-        (["apply"], 3, "give -f FILE"),
+        (["apply", "-f", "https://example.org/x.yaml"], 3, "curl -fsS"),
+        (["apply"], 2, "give -f FILE"),
+        (["stop"], 2, "nothing is named"),
+        (["wait", "vm", "web"], 2, "--for"),
+        (["wait", "vm", "web", "--for=soon"], 2, "condition=Ready"),
+        (["wait", "vm", "web", "--for=delete", "--timeout=soon"], 2, "1h30m"),
+        (["-n", "no_label", "get", "vm"], 2, "DNS label"),
+        (["logs", "a", "b"], 2, "name one machine"),
+        (["frobnicate"], 2, "No such command"),
     ],
 )
 def test_failures_end_with_their_code_and_a_remedy_and_without_a_traceback(

@@ -175,7 +175,7 @@ def test_row_49_the_command_line_uploads_with_a_checksum(
     node: ImageNode, tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _upload(node, tmp_path / "made.qcow2", "--checksum", checksum(content)) == 0
-    assert capsys.readouterr().out == f"virtualimage/guest uploaded\n{checksum(content)}\n"
+    assert capsys.readouterr().out == f"virtualimage.xvirt.io/guest uploaded\n{checksum(content)}\n"
     status = node.status(_guest())
     assert Path(status["path"]).read_bytes() == content
     assert status["checksum"] == checksum(content)
