@@ -51,7 +51,7 @@ class Reply:
 class FaultServer:
     """Serves `content` with a strong ETag. Answers follow `replies`, of which the last is for all that come later."""
 
-    def __init__(self, content: bytes, replies: list[Reply] | None = None) -> None:
+    def __init__(self, content: bytes, replies: list[Reply] | None = None, port: int = 0) -> None:
         self.content = content
         self.replies = replies or [Reply()]
         self.ranges: list[str | None] = []
@@ -73,7 +73,7 @@ class FaultServer:
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.scheme = "http"
