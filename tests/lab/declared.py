@@ -6,7 +6,7 @@ import copy
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tools.lab import Node
@@ -121,6 +121,11 @@ class Declared:
                 return found
             time.sleep(0.05)
         raise AssertionError(f"{verb} of {ref} did not end")
+
+    def output_after_seed(self, domain: str, argv: Sequence[str]) -> str:
+        """What a guest's command prints once the guest has run its user data, which it does beside its agent."""
+        wait = 'until [ -e /run/cidata-done ]; do sleep 0.1; done; exec "$@"'
+        return self.node.guest_exec(domain, ["sh", "-c", wait, "sh", *argv]).strip()
 
     def delete(self, ref: ObjectRef) -> None:
         self.client.delete(ref)

@@ -50,7 +50,7 @@ def test_row_01_04_27_a_declared_machine_runs_and_gets_an_address(declared: Decl
     assert address["address"].startswith("192.168.150.")
     assert address["source"] in ("agent", "lease")
     declared.wait(WEB, has_agent, "with its agent")
-    assert declared.node.guest_exec(DOMAIN, ["cat", "/run/hello"]).strip() == "hello"
+    assert declared.output_after_seed(DOMAIN, ["cat", "/run/hello"]) == "hello"
 
 
 def test_the_console_carries_bytes_both_ways(declared: Declared) -> None:

@@ -9,6 +9,6 @@ are never touched. Called by the tests, the demo, the benchmarks and `./dev lab`
 from tools.lab.errors import LabError
 from tools.lab.lab import Lab
 from tools.lab.node import Node
-from tools.lab.spec import LabSpec, Lifetime, Services
+from tools.lab.spec import LabSpec, Lifetime, QemuUser, Services
 
-__all__ = ["Lab", "LabError", "LabSpec", "Lifetime", "Node", "Services"]
+__all__ = ["Lab", "LabError", "LabSpec", "Lifetime", "Node", "QemuUser", "Services"]

@@ -20,13 +20,14 @@ class Boot:
     log: Path
     listener_fd: int
     owner_fd: int | None = None
+    has_kvm: bool = True
 
     def to_json(self) -> str:
         """The boot file's content."""
         binds = {target: str(source) for target, source in self.binds.items()}
         places = {"directory": str(self.directory), "control": str(self.control), "log": str(self.log), "binds": binds}
         handles = {"listener_fd": self.listener_fd, "owner_fd": self.owner_fd}
-        return json.dumps({"hostname": self.hostname, **places, **handles})
+        return json.dumps({"hostname": self.hostname, "has_kvm": self.has_kvm, **places, **handles})
 
 
 def read_boot(text: str) -> Boot:
@@ -34,6 +35,7 @@ def read_boot(text: str) -> Boot:
     raw = json.loads(text)
     return Boot(
         hostname=raw["hostname"],
+        has_kvm=raw["has_kvm"],
         directory=Path(raw["directory"]),
         binds={target: Path(source) for target, source in raw["binds"].items()},
         control=Path(raw["control"]),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.lab.boot import FORWARDER, LISTENER_FD, read_boot
-from tools.lab.mounts import build_view
+from tools.lab.mounts import build_view, hide_kvm
 
 _ORDER_TIMEOUT_S = 5.0
 _MAX_ORDER_BYTES = 1 << 20
@@ -138,6 +138,8 @@ def main() -> None:
     control.bind(str(boot.control))
     socket.sethostname(boot.hostname)
     build_view(boot.binds, boot.directory)
+    if not boot.has_kvm:
+        hide_kvm()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     os.chdir("/")
     control.listen(16)

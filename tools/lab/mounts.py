@@ -38,6 +38,16 @@ def build_view(binds: Mapping[str, Path], shared: Path) -> None:
         os.close(handle)
 
 
+def hide_kvm() -> None:
+    """Take /dev/kvm out of the view, for QEMU's user and libvirtd alike. Called after `build_view`."""
+    below = {target: os.open(target, os.O_PATH) for target in ("/dev/pts", "/dev/shm")}
+    _overlay("/dev")
+    for target, handle in below.items():
+        _mount(f"/proc/self/fd/{handle}", target, None, _MS_BIND)
+        os.close(handle)
+    Path("/dev/kvm").unlink(missing_ok=True)
+
+
 def _overlay(directory: str) -> None:
     base = f"/run/overlay/{directory.strip('/').replace('/', '-')}"
     for part in (base, f"{base}/upper", f"{base}/work"):

@@ -28,9 +28,10 @@ from tools.lab.processes import (
     wait_until,
 )
 from tools.lab.settings import empty_directory, install_certificates, write_node_directories
-from tools.lab.spec import PLUGIN_PORT, LabSpec, NodePaths, Services, node_address
+from tools.lab.spec import PLUGIN_PORT, LabSpec, NodePaths, QemuUser, Services, node_address
 
 LIBVIRTD = "libvirtd"
+VIRTLOGD = "virtlogd"
 PLUGIN = "plugin"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
@@ -123,10 +124,13 @@ class Node:
         write_node_directories(self.spec, self.index, self.paths)
         for volatile in (self.paths.run_libvirt, self.paths.run_xvirt):
             empty_directory(volatile)
-        capabilities.warm(self.paths.binds["/var/cache/libvirt"])
+        capabilities.warm(self.paths.binds["/var/cache/libvirt"], self.spec.qemu_user)
         self._start_init()
         attach_node(self.fabric, self.init, self.name, self.address)
         self.start_service(FORWARDER, module_command("tools.lab.forwarder", self.address, str(PLUGIN_PORT)))
+        if self.spec.qemu_user is QemuUser.DEBIAN:
+            self.start_service(VIRTLOGD, ["virtlogd"])
+            self._wait_serving(VIRTLOGD, self.paths.run_libvirt / "virtlogd-sock")
         self.start_libvirtd()
         if self.spec.services is Services.ALL:
             install_certificates(self.spec, self.index, self.paths)
@@ -196,7 +200,7 @@ class Node:
         self.start_service(LIBVIRTD, argv)
         self._wait_serving(LIBVIRTD, self.paths.run_libvirt / "libvirt-sock")
         self.virsh("domcapabilities", "--virttype", "qemu")
-        capabilities.save(self.paths.binds["/var/cache/libvirt"])
+        capabilities.save(self.paths.binds["/var/cache/libvirt"], self.spec.qemu_user)
 
     def stop_libvirtd(self) -> None:
         """SIGTERM, and wait until it has ended. Guests go on."""
@@ -255,7 +259,16 @@ class Node:
             self.tcp_port = listener.getsockname()[1]
             handles = [listener.fileno()] + ([self.owner_fd] if self.owner_fd is not None else [])
             places = {"control": self.paths.control, "log": self.paths.log, "directory": self.spec.path}
-            boot = Boot(self.name, binds=self.paths.binds, listener_fd=handles[0], owner_fd=self.owner_fd, **places)
+            # A /dev/kvm that root alone can open would make libvirt probe QEMU anew at every define, for four seconds each.
+            has_kvm = self.spec.qemu_user is QemuUser.ROOT
+            boot = Boot(
+                self.name,
+                binds=self.paths.binds,
+                listener_fd=handles[0],
+                owner_fd=self.owner_fd,
+                has_kvm=has_kvm,
+                **places,
+            )
             self.paths.boot.write_text(boot.to_json())
             self.paths.control.unlink(missing_ok=True)
             argv = isolate(

@@ -6,22 +6,30 @@ from pathlib import Path
 
 import yaml
 
-from tools.lab.spec import PLUGIN_PORT, Accelerator, LabSpec, NodePaths, node_address
+from tools.lab.spec import PLUGIN_PORT, Accelerator, LabSpec, NodePaths, QemuUser, node_address
 
 CLIENT_NAME = "admin"
 # Derived, so that a node keeps its identity over reboots, and the same node of another lab has another one.
 _HOST_UUID_NAMESPACE = uuid.UUID("6f1c3f0e-5a0b-4a4e-9d3c-0d1f6a9b7c21")
 
-# Root everywhere: where libvirtd can open /dev/kvm and QEMU's user cannot, libvirt probes QEMU again at every look-up.
-QEMU_CONF = """user = "root"
-group = "root"
-swtpm_user = "root"
-swtpm_group = "root"
+_QEMU_CONF = """user = "{user}"
+group = "{user}"
+swtpm_user = "{swtpm_user}"
+swtpm_group = "{swtpm_user}"
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
-stdio_handler = "file"
+stdio_handler = "{stdio_handler}"
 """
+
+
+def qemu_conf(user: QemuUser) -> str:
+    """qemu.conf. Where libvirtd can open /dev/kvm and QEMU's user cannot, libvirt probes QEMU again at every look-up: the reason why
+    labs run it as root where nothing else is asked for."""
+    is_root = user is QemuUser.ROOT
+    return _QEMU_CONF.format(
+        user=user.value, swtpm_user="root" if is_root else "tss", stdio_handler="file" if is_root else "logd"
+    )
 
 
 def libvirtd_conf(host_uuid: uuid.UUID) -> str:
@@ -78,7 +86,7 @@ def write_node_directories(spec: LabSpec, index: int, paths: NodePaths) -> None:
     libvirt = paths.root / "etc-libvirt"
     host_uuid = uuid.uuid5(_HOST_UUID_NAMESPACE, f"{spec.path}/{name}")
     (libvirt / "libvirtd.conf").write_text(libvirtd_conf(host_uuid))
-    (libvirt / "qemu.conf").write_text(QEMU_CONF)
+    (libvirt / "qemu.conf").write_text(qemu_conf(spec.qemu_user))
     filters = Path("/etc/libvirt/nwfilter")
     if filters.is_dir() and not (libvirt / "nwfilter").exists():
         shutil.copytree(filters, libvirt / "nwfilter")
