@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,28 @@ from xvirt.model.errors import Refused, Unavailable
 from xvirt.nodeapi.v1 import node_pb2
 from xvirt.nodeapi.v1.image_pb2_grpc import add_ImageUploadsServicer_to_server
 from xvirt.nodeapi.v1.node_pb2_grpc import add_NodeServicer_to_server
-from xvirt.wire.limits import MESSAGE_MAX_BYTES, STREAMS_MAX, UNARY_THREADS
+from xvirt.wire.limits import (
+    CONNECT_TIMEOUT_MS,
+    KEEPALIVE_TIME_MS,
+    KEEPALIVE_TIMEOUT_MS,
+    MESSAGE_MAX_BYTES,
+    PING_INTERVAL_MIN_MS,
+    UNARY_THREADS,
+)
 
 logger = logging.getLogger(__name__)
 
 SERVICE = node_pb2.DESCRIPTOR.services_by_name["Node"].full_name
+STOP_MARGIN_S = 1.0
+"""For gRPC to cancel what the grace period did not end."""
 _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
     ("grpc.max_send_message_length", MESSAGE_MAX_BYTES),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+    # A client that lost its power says no goodbye: without pings of our own its streams would hold their slots for ever.
+    ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.server_handshake_timeout_ms", CONNECT_TIMEOUT_MS),
+    ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.so_reuseport", 0),
 ]
@@ -49,11 +63,14 @@ class NodeServer:
         self._telemetry = telemetry
         self._servers: list[tuple[grpc.Server, NodeCalls, health.HealthServicer]] = []
         self._api = api
+        self.tcp_port = 0
+        """Where TLS is served once started; the system's choice where the config says port 0."""
 
     def start(self) -> None:
         """Listen. Raises Refused where another plugin has the socket, Unavailable where an address cannot be had."""
         prepare_socket(self._options.unix_socket)
-        local = ImageCalls(self._api, self._options.local_caller, {}, self._telemetry)
+        limits = self._options.limits
+        local = ImageCalls(self._api, self._options.local_caller, {}, self._telemetry, limits)
         server = self._make(local)
         before = os.umask(0o177)
         try:
@@ -63,25 +80,27 @@ class NodeServer:
         if not bound:
             raise Unavailable(f"cannot listen on {self._options.unix_socket}")
         if self._options.listen is not None and self._options.tls is not None:
-            remote = self._make(ImageCalls(self._api, None, self._options.callers, self._telemetry))
-            _bind_tls(remote, self._options.listen, CertificateSource(self._options.tls))
+            remote = self._make(ImageCalls(self._api, None, self._options.callers, self._telemetry, limits))
+            self.tcp_port = _bind_tls(remote, self._options.listen, CertificateSource(self._options.tls))
         for started, _, _ in self._servers:
             started.start()
 
     def stop(self, grace_s: float) -> None:
-        """Take no new calls, let the running ones end, cut streams."""
+        """Take no new calls, let the running ones end, end streams with Unavailable. Returns within `grace_s` and a second."""
+        deadline_s = time.monotonic() + grace_s + STOP_MARGIN_S
         waits = []
         for server, calls, state in self._servers:
             state.set(SERVICE, health_pb2.HealthCheckResponse.NOT_SERVING)
             calls.stopping.set()
             waits.append(server.stop(grace_s))
         for wait in waits:
-            wait.wait(grace_s + 1)
+            wait.wait(max(deadline_s - time.monotonic(), 0.0))
 
     def _make(self, calls: ImageCalls) -> grpc.Server:
         # Streams hold a thread each; the rest is for unary calls, which they cannot starve.
-        pool = futures.ThreadPoolExecutor(UNARY_THREADS + STREAMS_MAX, thread_name_prefix="rpc")
-        server = grpc.server(pool, options=_OPTIONS)
+        limits = self._options.limits
+        pool = futures.ThreadPoolExecutor(UNARY_THREADS + limits.streams, thread_name_prefix="rpc")
+        server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=limits.calls)
         add_NodeServicer_to_server(calls, server)
         add_ImageUploadsServicer_to_server(calls, server)
         state = health.HealthServicer()
@@ -94,13 +113,14 @@ class NodeServer:
         return server
 
 
-def _bind_tls(server: grpc.Server, address: str, source: CertificateSource) -> None:
+def _bind_tls(server: grpc.Server, address: str, source: CertificateSource) -> int:
     try:
         bound = server.add_secure_port(address, source.credentials())
     except RuntimeError as error:
         raise Unavailable(f"cannot listen on {address}: {error}") from error
     if not bound:
         raise Unavailable(f"cannot listen on {address}; is the address this host's, and free?")
+    return bound
 
 
 def prepare_socket(path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import queue
 import secrets
 import threading
 import time
@@ -13,18 +15,31 @@ from typing import Any, NoReturn, TypeVar
 import grpc
 
 from nodeplugin.api import NodeApi
+from nodeplugin.hypervisor.port import ConsoleStream
+from nodeplugin.server_options import ServerLimits
+from nodeplugin.server_streams import StreamSlots
 from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
-from xvirt.model.errors import Exhausted, Forbidden, InternalError, InvalidSpec, Problem, Unsupported, XvirtError
+from xvirt.model.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InternalError,
+    InvalidSpec,
+    Problem,
+    Unavailable,
+    Unsupported,
+    XvirtError,
+)
 from xvirt.model.exchange import Caller, WatchEvent, WatchType
 from xvirt.nodeapi.v1 import node_pb2 as pb
 from xvirt.nodeapi.v1.node_pb2_grpc import NodeServicer
 from xvirt.wire import messages
-from xvirt.wire.limits import CONSOLE_CHUNK_BYTES, HEARTBEAT_INTERVAL_S, STREAMS_MAX
+from xvirt.wire.limits import CONSOLE_CHUNK_BYTES
 from xvirt.wire.status import encode_error
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 POLL_S = 0.25
+LIMITS = ServerLimits()
 
 
 def abort(context: grpc.ServicerContext, error: XvirtError) -> NoReturn:
@@ -35,27 +50,28 @@ def abort(context: grpc.ServicerContext, error: XvirtError) -> NoReturn:
     raise AssertionError("abort returns never")
 
 
+def to_error(error: Exception, method: str) -> XvirtError:
+    """Ours as they are; anything else is a bug with an id to find it in the log, and no traceback on the wire."""
+    if isinstance(error, XvirtError):
+        return error
+    name = secrets.token_hex(4)
+    logger.error("bug %s in %s", name, method, exc_info=error)
+    return InternalError(f"{type(error).__name__} in {method}; the node's log has it as bug {name}")
+
+
 def guarded(method: Callable[..., T]) -> Callable[..., T]:
-    """Errors of ours become status; anything else is a bug with an id to find it in the log, and no traceback on the wire."""
+    """Errors become status, the telemetry hears how it went, and what nobody waits for any more is not begun."""
 
     @functools.wraps(method)
     def wrapper(self: Any, request: Any, context: grpc.ServicerContext) -> T:
         began_s, outcome = time.monotonic(), OK
         try:
+            if not context.is_active():  # its deadline went by, or its client, while it waited for a thread
+                raise DeadlineExceeded(f"{method.__name__} was not begun: its caller had gone", reason="CallerGone")
             return method(self, request, context)
-        except XvirtError as error:
+        except Exception as error:  # noqa: BLE001 - told to the caller, and logged where it is no error of ours
             outcome = type(error).__name__
-            abort(context, error)
-        except Exception as error:
-            outcome = type(error).__name__
-            if not context.is_active():
-                raise
-            name = secrets.token_hex(4)
-            logger.exception("bug %s in %s", name, method.__name__)
-            abort(
-                context,
-                InternalError(f"{type(error).__name__} in {method.__name__}; the node's log has it as bug {name}"),
-            )
+            abort(context, to_error(error, method.__name__))
         finally:
             self.telemetry.ended(Work.RPC, method.__name__, outcome, time.monotonic() - began_s)
 
@@ -63,14 +79,19 @@ def guarded(method: Callable[..., T]) -> Callable[..., T]:
 
 
 def guarded_stream(method: Callable[..., Iterator[T]]) -> Callable[..., Iterator[T]]:
-    """`guarded`, for a stream of answers."""
+    """`guarded`, for a stream of answers; it holds one of the listener's slots, and a stop of the node is told as an error."""
 
     @functools.wraps(method)
     def wrapper(self: Any, request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         try:
-            yield from method(self, request, context)
-        except XvirtError as error:
-            abort(context, error)
+            with self.slots.take(context) as slot:
+                for answer in method(self, request, context):
+                    with slot.sending():
+                        yield answer
+        except Exception as error:  # noqa: BLE001 - as above
+            if not context.is_active():
+                return
+            abort(context, to_error(error, method.__name__))
 
     return wrapper
 
@@ -79,13 +100,19 @@ class NodeCalls(NodeServicer):
     """The service. `local` is the caller behind the Unix socket, `callers` those behind TLS, by common name."""
 
     def __init__(
-        self, api: NodeApi, local: Caller | None, callers: Mapping[str, Caller], telemetry: Telemetry = SILENT
+        self,
+        api: NodeApi,
+        local: Caller | None,
+        callers: Mapping[str, Caller],
+        telemetry: Telemetry = SILENT,
+        limits: ServerLimits = LIMITS,
     ) -> None:
         self._api = api
         self.telemetry = telemetry
         self._local = local
         self._callers = callers
-        self._streams = threading.BoundedSemaphore(STREAMS_MAX)
+        self._limits = limits
+        self.slots = StreamSlots(limits)
         self.stopping = threading.Event()
 
     def _caller(self, context: grpc.ServicerContext) -> Caller:
@@ -147,79 +174,83 @@ class NodeCalls(NodeServicer):
 
     @guarded_stream
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchEvent]:
-        with self._slot():
-            subscription = self._api.watch(self._caller(context), request.kind, request.namespace)
-            context.add_callback(subscription.close)
-            quiet_s, last = 0.0, WatchEvent(type=WatchType.HEARTBEAT, boot_id="", sequence=0)
-            try:
-                while context.is_active() and not self.stopping.is_set():
-                    event = subscription.next_event(POLL_S)
-                    quiet_s = 0.0 if event is not None else quiet_s + POLL_S
-                    if event is not None:
-                        last = event
-                        yield messages.encode_watch_event(event)
-                    elif quiet_s >= HEARTBEAT_INTERVAL_S:
-                        quiet_s = 0.0
-                        heartbeat = WatchEvent(type=WatchType.HEARTBEAT, boot_id=last.boot_id, sequence=last.sequence)
-                        yield messages.encode_watch_event(heartbeat)
-            finally:
-                subscription.close()
+        subscription = self._api.watch(self._caller(context), request.kind, request.namespace)
+        context.add_callback(subscription.close)
+        quiet_s, last = 0.0, WatchEvent(type=WatchType.HEARTBEAT, boot_id="", sequence=0)
+        try:
+            while self._goes_on(context):
+                event = subscription.next_event(POLL_S)
+                quiet_s = 0.0 if event is not None else quiet_s + POLL_S
+                if event is not None:
+                    last = event
+                    yield messages.encode_watch_event(event)
+                elif quiet_s >= self._limits.heartbeat_interval_s:
+                    quiet_s = 0.0
+                    heartbeat = WatchEvent(type=WatchType.HEARTBEAT, boot_id=last.boot_id, sequence=last.sequence)
+                    yield messages.encode_watch_event(heartbeat)
+        finally:
+            subscription.close()
 
     @guarded_stream
     def ConsoleLog(self, request: pb.ConsoleLogRequest, context: grpc.ServicerContext) -> Iterator[pb.ConsoleResponse]:
-        with self._slot():
-            ref = messages.decode_required_ref(request.ref)
-            chunks = self._api.console_log(
-                self._caller(context), ref, follow=request.follow, tail_bytes=request.tail_bytes
-            )
-            for chunk in chunks:
-                if not context.is_active() or self.stopping.is_set():
-                    return
-                if chunk:
-                    yield pb.ConsoleResponse(output=chunk)
+        ref = messages.decode_required_ref(request.ref)
+        if request.tail_bytes < 0:
+            raise InvalidSpec([Problem("tail_bytes", "must not be below 0")])
+        chunks = self._api.console_log(self._caller(context), ref, follow=request.follow, tail_bytes=request.tail_bytes)
+        for chunk in chunks:
+            if not self._goes_on(context):
+                return
+            if chunk:
+                yield pb.ConsoleResponse(output=chunk)
 
     @guarded_stream
     def Console(
         self, requests: Iterator[pb.ConsoleRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.ConsoleResponse]:
-        with self._slot():
-            first = next(requests, None)
-            if first is None:
-                raise InvalidSpec([Problem("ref", "the first message must name the machine")])
-            ref = messages.decode_required_ref(first.ref)
-            stream = self._api.console(self._caller(context), ref, force=first.force)
-            context.add_callback(stream.close)
-            threading.Thread(target=_feed, args=(requests, stream), name="console-input", daemon=True).start()
-            try:
-                while context.is_active() and not self.stopping.is_set():
-                    data = stream.read(CONSOLE_CHUNK_BYTES, POLL_S)
-                    if data is None:
-                        return
-                    if data:
-                        yield pb.ConsoleResponse(output=data)
-            finally:
-                stream.close()
+        first = self._first_message(requests, context)
+        ref = messages.decode_required_ref(first.ref)
+        stream = self._api.console(self._caller(context), ref, force=first.force)
+        context.add_callback(stream.close)
+        threading.Thread(target=_feed, args=(requests, stream), name="console-input", daemon=True).start()
+        try:
+            while self._goes_on(context):
+                data = stream.read(CONSOLE_CHUNK_BYTES, POLL_S)
+                if data is None:
+                    return
+                if data:
+                    yield pb.ConsoleResponse(output=data)
+        finally:
+            stream.close()
 
-    def _slot(self) -> _Slot:
-        if not self._streams.acquire(blocking=False):
-            raise Exhausted(f"{STREAMS_MAX} streams are open on this node; close one", reason="TooManyStreams")
-        return _Slot(self._streams)
+    def _goes_on(self, context: grpc.ServicerContext) -> bool:
+        """Whether somebody still reads. Raises Unavailable where the node plugin stops."""
+        if self.stopping.is_set():
+            raise Unavailable("the node plugin is stopping; begin the stream anew", reason="NodeStopping")
+        return context.is_active()
 
-
-class _Slot:
-    """One of the node's streams."""
-
-    def __init__(self, streams: threading.BoundedSemaphore) -> None:
-        self._streams = streams
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self._streams.release()
+    def _first_message(self, requests: Iterator[pb.ConsoleRequest], context: grpc.ServicerContext) -> pb.ConsoleRequest:
+        """Raises InvalidSpec where the client ends its side or says nothing in time."""
+        found: queue.SimpleQueue[pb.ConsoleRequest | None] = queue.SimpleQueue()
+        threading.Thread(target=_read_first, args=(requests, found), name="console-first", daemon=True).start()
+        deadline_s = time.monotonic() + self._limits.first_message_timeout_s
+        while self._goes_on(context) and time.monotonic() < deadline_s:
+            with contextlib.suppress(queue.Empty):
+                if (first := found.get(timeout=POLL_S)) is not None:
+                    return first
+                break
+        wrong = f"the first message must name the machine, within {self._limits.first_message_timeout_s:g} s"
+        raise InvalidSpec([Problem("ref", wrong)])
 
 
-def _feed(requests: Iterator[pb.ConsoleRequest], stream: Any) -> None:
+def _read_first(requests: Iterator[pb.ConsoleRequest], found: queue.SimpleQueue[pb.ConsoleRequest | None]) -> None:
+    try:
+        found.put(next(requests, None))
+    except Exception as error:  # noqa: BLE001 - gRPC raises its own when the client goes; there is nobody to tell
+        logger.debug("console ended before it began: %s", error)
+        found.put(None)
+
+
+def _feed(requests: Iterator[pb.ConsoleRequest], stream: ConsoleStream) -> None:
     """Input of a console. Ends with the client's stream or the guest's console."""
     try:
         for request in requests:

@@ -25,7 +25,7 @@ class ImageCalls(NodeCalls, ImageUploadsServicer):
     def Upload(
         self, requests: Iterator[pb.UploadRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.UploadResponse]:
-        with self._slot(), _Idle(context, DEFAULT_LIMITS.upload_idle_s) as idle:
+        with _Idle(context, DEFAULT_LIMITS.upload_idle_s) as idle:
             first = next(requests, None)
             if first is None or not first.HasField("ref"):
                 raise InvalidSpec([Problem("ref", "the first message must name the image")])

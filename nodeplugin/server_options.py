@@ -7,15 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xvirt.model.exchange import Caller
+from xvirt.wire import limits
+from xvirt.wire.certificates import TlsFiles
+
+__all__ = ["ServerLimits", "ServerOptions", "TlsFiles"]
 
 
-@dataclasses.dataclass(frozen=True)
-class TlsFiles:
-    """PEM files of the server; `ca` signs the clients' certificates."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerLimits:
+    """Bounds of one listener; `xvirt.wire.limits` says what each is for."""
 
-    ca: Path
-    certificate: Path
-    key: Path
+    streams: int = limits.STREAMS_MAX
+    calls: int = limits.CALLS_MAX
+    heartbeat_interval_s: float = limits.HEARTBEAT_INTERVAL_S
+    slow_reader_timeout_s: float = limits.SLOW_READER_TIMEOUT_S
+    first_message_timeout_s: float = limits.FIRST_MESSAGE_TIMEOUT_S
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,3 +34,4 @@ class ServerOptions:
     tls: TlsFiles | None = None
     callers: Mapping[str, Caller] = dataclasses.field(default_factory=dict)
     reflection: bool = False
+    limits: ServerLimits = ServerLimits()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 
 import grpc
 
-from nodeplugin.server_options import TlsFiles
-from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.wire.certificates import CertificateFiles, TlsContent, TlsFiles
 
 logger = logging.getLogger(__name__)
 
@@ -17,44 +15,27 @@ class CertificateSource:
     """Asked by gRPC for each new connection."""
 
     def __init__(self, files: TlsFiles) -> None:
-        self._files = files
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, ...] = ()
+        self._files = CertificateFiles(files)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Raises InvalidSpec where the files cannot be read at start."""
-        try:
-            self._stamp = self._read_stamp()
-            first = self._read()
-        except OSError as error:
-            problem = Problem(
-                f"tls: {error.filename}", f"cannot be read: {error.strerror}", "run `xvirt node init-pki`"
-            )
-            raise InvalidSpec([problem]) from error
+        """Raises InvalidSpec where the files cannot be used at start."""
         return grpc.dynamic_ssl_server_credentials(
-            first,
+            _configuration(self._files.load()),
             self._fetch,  # type: ignore[arg-type]  # None means unchanged
             require_client_authentication=True,
         )
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         try:
-            with self._lock:
-                stamp = self._read_stamp()
-                if stamp == self._stamp:
-                    return None
-                configuration = self._read()
-                self._stamp = stamp
+            content = self._files.changed()
+            if content is None:
+                return None
             logger.info("certificates were read again")
-            return configuration
+            return _configuration(content)
         except Exception:  # an exception here would end every handshake from now on
             logger.exception("certificates cannot be read; going on with the last good ones")
             return None
 
-    def _read_stamp(self) -> tuple[int, ...]:
-        files = (self._files.ca, self._files.certificate, self._files.key)
-        return tuple(path.stat().st_mtime_ns for path in files)
 
-    def _read(self) -> grpc.ServerCertificateConfiguration:
-        pair = (self._files.key.read_bytes(), self._files.certificate.read_bytes())
-        return grpc.ssl_server_certificate_configuration([pair], self._files.ca.read_bytes())
+def _configuration(content: TlsContent) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(content.key, content.certificate)], content.ca)

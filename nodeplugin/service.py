@@ -169,7 +169,9 @@ class NodeService:
             and old.has_secrets
         )
         tombstone = self._store.tombstone(uid)
-        generation, epoch = resolve_token(call.token, resource.metadata.generation, old, tombstone, is_same=is_same)
+        # A call whose answer was lost comes again with the generation that it saw before; it finds itself stored.
+        token = dataclasses.replace(call.token, if_generation=-1) if is_same else call.token
+        generation, epoch = resolve_token(token, resource.metadata.generation, old, tombstone, is_same=is_same)
         changes = check_changes(resource.kind, old, document)
         run = old.run if old else RunRecord()
         stored = StoredObject(

@@ -1,5 +1,4 @@
-"""The blocking client. Every unary call has a deadline and is repeated while the node cannot be reached and time is left:
-all of them are harmless to repeat."""
+"""The blocking client. Every call has a deadline and is repeated while the node cannot be reached, that is safe and time is left."""
 
 from __future__ import annotations
 
@@ -8,12 +7,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 
-from xvirt.client.target import Target, TlsFiles
-from xvirt.model.errors import InvalidSpec, Problem, Unavailable
+from xvirt.client import calls
+from xvirt.client.calls import Call
+from xvirt.client.connections import Connection, Connections, Options
+from xvirt.client.schedule import PATIENCE, Attempts, Patience
+from xvirt.client.streams import ended_unasked, input_refused, silent
+from xvirt.client.target import Target
+from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
@@ -27,62 +31,28 @@ from xvirt.model.exchange import (
     Token,
     WatchEvent,
 )
-from xvirt.nodeapi.v1 import node_pb2 as pb
-from xvirt.nodeapi.v1.image_pb2_grpc import ImageUploadsStub
-from xvirt.nodeapi.v1.node_pb2_grpc import NodeStub
-from xvirt.wire import messages
-from xvirt.wire.limits import KEEPALIVE_TIME_MS, KEEPALIVE_TIMEOUT_MS, MESSAGE_MAX_BYTES, UNARY_TIMEOUT_S
-from xvirt.wire.status import decode_error
+from xvirt.wire.limits import CONSOLE_QUEUE_CHUNKS
 
-RETRY_FIRST_S = 0.1
-RETRY_MAX_S = 1.0
-RETRY_WITHIN_S = 3.0
-"""A node that is restarted is back by then; longer waits are the caller's business."""
+T = TypeVar("T")
+POLL_S = 0.25
 
 
-def open_channel(target: Target) -> grpc.Channel:
-    """A channel with keepalive; TCP is always mutual TLS, with the node's name checked. Raises InvalidSpec for unreadable files."""
-    options: list[tuple[str, Any]] = [
-        ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
-        ("grpc.max_send_message_length", MESSAGE_MAX_BYTES),
-        ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
-        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.enable_http_proxy", 0),
-    ]
-    if target.tls is None:
-        return grpc.insecure_channel(target.grpc_address(), options)
-    options.append(("grpc.ssl_target_name_override", target.node_name))
-    return grpc.secure_channel(target.grpc_address(), _credentials(target.tls), options)
-
-
-def _credentials(files: TlsFiles) -> grpc.ChannelCredentials:
-    try:
-        return grpc.ssl_channel_credentials(
-            files.ca.read_bytes(), files.key.read_bytes(), files.certificate.read_bytes()
-        )
-    except OSError as error:
-        raise InvalidSpec([Problem(str(error.filename), f"cannot be read: {error.strerror}")]) from error
-
-
-def _stamp(files: TlsFiles | None) -> tuple[int, ...]:
-    if files is None:
-        return ()
-    with contextlib.suppress(OSError):
-        return tuple(path.stat().st_mtime_ns for path in (files.ca, files.certificate, files.key))
-    return ()
+def _open(address: str, options: Options, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
 
 
 class NodeClient:
-    """Calls of one node. A context manager; threads may share it. The channel is made anew when the TLS files change."""
+    """Calls of one node. A context manager; threads may share it. Every method may raise any error of `xvirt.model.errors`.
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._lock = threading.Lock()
-        self._stamp = _stamp(target.tls)
-        self._channel = open_channel(target)
-        self._stub = NodeStub(self._channel)
+    Raises InvalidSpec at once for TLS files that cannot be used.
+    """
+
+    def __init__(self, target: Target, patience: Patience = PATIENCE) -> None:
+        self.address = target.address
+        self.patience = patience
+        self._connections: Connections[grpc.Channel] = Connections(target, _open)
 
     def __enter__(self) -> Self:
         return self
@@ -91,146 +61,228 @@ class NodeClient:
         self.close()
 
     def close(self) -> None:
-        """Close the channel."""
-        self._channel.close()
+        """Close the channels; streams that are open end with Unavailable."""
+        for channel in self._connections.close():
+            channel.close()
 
     # calls
 
-    def apply(self, call: ApplyCall, timeout_s: float = UNARY_TIMEOUT_S) -> ApplyResult:
-        return messages.decode_applied(self._unary("Apply", messages.encode_apply(call), timeout_s))
+    def apply(self, call: ApplyCall, timeout_s: float | None = None) -> ApplyResult:
+        return self._ask(calls.apply(call), timeout_s)
 
     def delete(self, ref: ObjectRef, token: Token | None = None, *, force: bool = False) -> ObjectView:
-        request = pb.DeleteRequest(
-            ref=messages.encode_ref(ref), token=messages.encode_token(token or Token()), force=force
-        )
-        return messages.decode_view(self._unary("Delete", request).object)
+        """NotFound may mean that an earlier attempt of this same call has done it."""
+        return self._ask(calls.delete(ref, token, force=force))
 
     def get(self, ref: ObjectRef) -> ObjectView:
-        return messages.decode_view(self._unary("Get", pb.GetRequest(ref=messages.encode_ref(ref))))
+        return self._ask(calls.get(ref))
 
     def list_objects(self, kind: str = "", namespace: str = "") -> list[ObjectView]:
-        answer = self._unary("List", pb.ListRequest(kind=kind, namespace=namespace))
-        return [messages.decode_view(item) for item in answer.objects]
+        return self._ask(calls.list_objects(kind, namespace))
 
     def operate(self, call: OperateCall) -> Operation:
-        return messages.decode_operation(self._unary("Operate", messages.encode_operate(call)))
+        return self._ask(calls.operate(call))
 
     def describe(self, ref: ObjectRef) -> Description:
-        return messages.decode_description(self._unary("Describe", pb.DescribeRequest(ref=messages.encode_ref(ref))))
+        return self._ask(calls.describe(ref))
 
     def node_info(self) -> NodeDescription:
-        return messages.decode_node(self._unary("NodeInfo", pb.NodeInfoRequest()))
+        return self._ask(calls.node_info())
 
     def list_events(self, ref: ObjectRef | None = None) -> list[Event]:
-        request = pb.ListEventsRequest(ref=messages.encode_ref(ref) if ref else None)
-        return [messages.decode_event(item) for item in self._unary("ListEvents", request).events]
+        return self._ask(calls.list_events(ref))
 
     # streams
 
     @contextlib.contextmanager
     def watch(self, kind: str = "", namespace: str = "") -> Iterator[Iterator[WatchEvent]]:
         """One full snapshot, SYNCED, then deltas, until the block is left. A broken stream raises Unavailable: watch again."""
-        stream = self._current().Watch(pb.WatchRequest(kind=kind, namespace=namespace))
-        try:
-            yield (messages.decode_watch_event(item) for item in self._iterate(stream))
-        finally:
-            stream.cancel()
+        with Stream(self, calls.watch(kind, namespace), self.patience.silence_s) as stream:
+            yield self._events(stream)
+
+    def _events(self, stream: Stream[WatchEvent]) -> Iterator[WatchEvent]:
+        while (event := stream.next()) is not None:
+            yield event
+        raise ended_unasked(self.address)
 
     def console(self, ref: ObjectRef, *, force: bool = False) -> ConsoleSession:
-        """The serial console."""
+        """The serial console; `force` takes it away from whoever has it."""
         return ConsoleSession(self, ref, force=force)
 
     def console_log(self, ref: ObjectRef, *, follow: bool = False, tail_bytes: int = 0) -> Iterator[bytes]:
         """Chunks of the boot log."""
-        request = pb.ConsoleLogRequest(ref=messages.encode_ref(ref), follow=follow, tail_bytes=tail_bytes)
-        stream = self._current().ConsoleLog(request)
-        try:
-            for item in self._iterate(stream):
-                yield item.output
-        finally:
-            stream.cancel()
-
-    def open_console(self, requests: Iterator[pb.ConsoleRequest]) -> Any:
-        """The raw stream of a console."""
-        return self._current().Console(requests)
-
-    def open_upload(self, requests: Iterator[Any]) -> Any:
-        """The raw stream of an upload (`xvirt.client.images`)."""
-        self._current()
-        return ImageUploadsStub(self._channel).Upload(requests)
+        call = calls.console_log(ref, follow=follow, tail_bytes=tail_bytes)
+        with Stream(self, call, None if follow else self.patience.silence_s) as stream:
+            while (chunk := stream.next()) is not None:
+                yield chunk
 
     # how
 
-    def _current(self) -> Any:
-        stamp = _stamp(self._target.tls)
-        with self._lock:
-            if stamp != self._stamp:
-                old, self._channel = self._channel, open_channel(self._target)
-                self._stub = NodeStub(self._channel)
-                self._stamp = stamp
-                old.close()
-            return self._stub
-
-    def _unary(self, method: str, request: Any, timeout_s: float = UNARY_TIMEOUT_S) -> Any:
-        began = time.monotonic()
-        delay_s = RETRY_FIRST_S
+    def _ask(self, call: Call[T], timeout_s: float | None = None) -> T:
+        attempts = Attempts(call.method, self.patience, time.monotonic(), timeout_s)
         while True:
-            left = timeout_s - (time.monotonic() - began)
             try:
-                return getattr(self._current(), method)(request, timeout=max(left, 0.001))
+                return self._attempt(call, attempts.left_s(time.monotonic()))
             except grpc.RpcError as error:
-                failure = self._translate(error)
-                is_lost = isinstance(failure, Unavailable) and failure.reason == "NodeUnreachable"
-                if not is_lost or time.monotonic() - began + delay_s > min(timeout_s, RETRY_WITHIN_S):
-                    raise failure from None
-            time.sleep(delay_s)
-            delay_s = min(delay_s * 2, RETRY_MAX_S)
+                failure = self.translate(error)
+            pause_s = attempts.pause_s(failure, time.monotonic())
+            if pause_s is None:
+                raise failure from None
+            time.sleep(pause_s)
 
-    def _iterate(self, stream: Any) -> Iterator[Any]:
+    def _attempt(self, call: Call[T], timeout_s: float) -> T:
+        connection = self.take()
         try:
-            yield from stream
+            answer = connection.rpc(call.method)(call.request, timeout=timeout_s)
+        finally:
+            self.give_back(connection)
+        return call.read(answer, self.address)
+
+    # for this package's streams
+
+    def take(self) -> Connection[grpc.Channel]:
+        """The connection for one call; give it back."""
+        connection, outdated = self._connections.take()
+        if outdated is not None:
+            outdated.close()
+        return connection
+
+    def give_back(self, connection: Connection[grpc.Channel]) -> None:
+        """The call has ended."""
+        outdated = self._connections.give_back(connection)
+        if outdated is not None:
+            outdated.close()
+
+    def translate(self, error: Any) -> XvirtError:
+        """Ours, from gRPC's."""
+        return self._connections.translate(error)
+
+
+class Stream(contextlib.AbstractContextManager["Stream[T]"]):
+    """Answers of one call, one by one, until `close`. Silence beyond `silence_s` while somebody waits in `next` ends it.
+
+    `requests` are sent by a thread of gRPC's instead of the call's one request.
+    """
+
+    def __init__(
+        self, client: NodeClient, call: Call[T], silence_s: float | None, requests: Iterator[Any] | None = None
+    ) -> None:
+        self._client = client
+        self._call = call
+        self._silence_s = silence_s
+        self._connection = client.take()
+        try:
+            rpc = self._connection.rpc(call.method)
+            self._stream = rpc(call.request if requests is None else requests)
+        except BaseException:
+            client.give_back(self._connection)
+            raise
+        self._guard = _SilenceGuard(self._stream.cancel, silence_s) if silence_s is not None else None
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self._stream.is_active())
+
+    def next(self) -> T | None:
+        """The next answer; None at the end. Raises ours."""
+        try:
+            answer = self._wait(lambda: next(self._stream, None))
         except grpc.RpcError as error:
-            raise self._translate(error) from None
+            if self._guard is not None and self._guard.has_cancelled:
+                raise silent(self._client.address, self._guard.silence_s) from None
+            raise self._client.translate(error) from None
+        return None if answer is None else self._call.read(answer, self._client.address)
 
-    def _translate(self, error: Any) -> Exception:
-        metadata = [(item[0], item[1]) for item in error.trailing_metadata() or ()]
-        return decode_error(error.code(), error.details() or "", metadata, self._target.address)
-
-    def translate(self, work: Callable[[], Any]) -> Any:
-        """Run something that may raise gRPC's errors, and raise ours."""
-        try:
+    def _wait(self, work: Callable[[], Any]) -> Any:
+        if self._guard is None:
             return work()
-        except grpc.RpcError as error:
-            raise self._translate(error) from None
+        with self._guard:
+            return work()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        if self._guard is not None:
+            self._guard.stop()
+        self._stream.cancel()
+        self._client.give_back(self._connection)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _SilenceGuard:
+    """Calls `cancel` where a wait lasts too long. Inside `with` somebody waits; their own work between two waits does not count."""
+
+    def __init__(self, cancel: Callable[[], Any], silence_s: float) -> None:
+        self.silence_s = silence_s
+        self.has_cancelled = False
+        self._cancel = cancel
+        self._since_s: float | None = None
+        self._stopped = threading.Event()
+        threading.Thread(target=self._run, name="silence", daemon=True).start()
+
+    def __enter__(self) -> None:
+        self._since_s = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._since_s = None
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _run(self) -> None:
+        # Looks now and then instead of being woken for each message: a watch may bring thousands.
+        while not self._stopped.wait(self.silence_s / 8):
+            since_s = self._since_s
+            if since_s is not None and time.monotonic() - since_s > self.silence_s:
+                self.has_cancelled = True
+                self._cancel()
+                return
 
 
 class ConsoleSession:
-    """A console: `read` blocks for output and gives None at the end; `write` sends input."""
+    """A console: `read` blocks for output and gives None at the end; `write` sends input. Two threads may do one each."""
 
     def __init__(self, client: NodeClient, ref: ObjectRef, *, force: bool) -> None:
         self._client = client
-        self._input: queue.SimpleQueue[pb.ConsoleRequest | None] = queue.SimpleQueue()
-        self._input.put(pb.ConsoleRequest(ref=messages.encode_ref(ref), force=force))
-        self._stream = client.open_console(self._requests())
+        self._input: queue.Queue[Any] = queue.Queue(CONSOLE_QUEUE_CHUNKS)
+        call = calls.console(ref, force=force)
+        self._input.put(call.request)
+        self._stream = Stream(client, call, None, self._requests())
 
-    def _requests(self) -> Iterator[pb.ConsoleRequest]:
+    def _requests(self) -> Iterator[Any]:
         while (request := self._input.get()) is not None:
             yield request
 
     def read(self) -> bytes | None:
-        def work() -> bytes | None:
-            answer = next(self._stream, None)
-            return None if answer is None else bytes(answer.output)
-
-        result: bytes | None = self._client.translate(work)
-        return result
+        return self._stream.next()
 
     def write(self, data: bytes) -> None:
-        self._input.put(pb.ConsoleRequest(input=data))
+        """Raises Unavailable where the console has ended, or takes nothing for as long as a call may last."""
+        deadline_s = time.monotonic() + self._client.patience.call_s
+        for request in calls.console_input(data):
+            while not self._put(request):
+                if not self._stream.is_active or time.monotonic() > deadline_s:
+                    raise input_refused(self._client.address)
+
+    def _put(self, request: Any) -> bool:
+        try:
+            if self._stream.is_active:
+                self._input.put(request, timeout=POLL_S)
+                return True
+        except queue.Full:
+            pass
+        return False
 
     def close(self) -> None:
-        self._input.put(None)
-        self._stream.cancel()
+        self._stream.close()
+        with contextlib.suppress(queue.Full):  # where it is full, gRPC's sender is not waiting in `get`
+            self._input.put_nowait(None)
 
     def __enter__(self) -> Self:
         return self

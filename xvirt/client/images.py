@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from xvirt.client.blocking import NodeClient
+from xvirt.client import calls
+from xvirt.client.blocking import NodeClient, Stream
 from xvirt.model.errors import RetryLater
 from xvirt.model.exchange import ObjectRef
 from xvirt.nodeapi.v1 import image_pb2 as pb
-from xvirt.wire import messages
 
 CHUNK_BYTES = 1 << 20
 ATTEMPTS_MAX = 5
@@ -56,17 +56,16 @@ class _Sender:
         self.sent_bytes = 0
 
     def run(self, client: NodeClient) -> None:
-        stream = client.open_upload(self._requests())
+        call = calls.upload(self._ref, self._file.size_bytes)
         try:
-            answer = client.translate(lambda: next(stream))
-            self._offsets.put(answer.received_bytes)
-            client.translate(lambda: next(stream))
+            with Stream(client, call, None, self._requests(call.request)) as stream:
+                self._offsets.put(stream.next())
+                stream.next()
         finally:
             self._offsets.put(None)
-            stream.cancel()
 
-    def _requests(self) -> Iterator[pb.UploadRequest]:
-        yield pb.UploadRequest(ref=messages.encode_ref(self._ref), size_bytes=self._file.size_bytes)
+    def _requests(self, first: pb.UploadRequest) -> Iterator[pb.UploadRequest]:
+        yield first
         offset = self._offsets.get()
         if offset is None:
             return

@@ -7,17 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.wire.certificates import TlsFiles
+
+__all__ = ["DEFAULT_ADDRESS", "Target", "TlsFiles", "make_target"]
 
 DEFAULT_ADDRESS = "unix:///run/xvirt/node.sock"
-
-
-@dataclasses.dataclass(frozen=True)
-class TlsFiles:
-    """PEM files of a client."""
-
-    ca: Path
-    certificate: Path
-    key: Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +34,11 @@ class Target:
                 environment.get("XVIRT_TLS_KEY", ""),
             ),
         )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the socket itself is the credential."""
+        return self.address.startswith("unix://")
 
     def grpc_address(self) -> str:
         """As gRPC spells it. Raises InvalidSpec for another scheme."""

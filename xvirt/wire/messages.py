@@ -1,10 +1,11 @@
-"""Model values to messages and back. Documents travel as canonical JSON. A message that makes no sense raises InvalidSpec."""
+"""Model values to messages and back. Documents travel as canonical JSON. What makes no sense, as a value or as a message, raises
+InvalidSpec with the field's path."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
 from xvirt.model.codec import canonical_json, from_json
 from xvirt.model.errors import InvalidSpec, Problem
@@ -32,7 +33,13 @@ from xvirt.model.exchange import (
     WatchEvent,
     WatchType,
 )
+from xvirt.model.jsontext import read_json
 from xvirt.nodeapi.v1 import node_pb2 as pb
+from xvirt.wire.limits import NAME_MAX_LENGTH, OPERATION_ID_MAX_LENGTH
+
+P = ParamSpec("P")
+E = TypeVar("E")
+T = TypeVar("T")
 
 _IMPACTS = {
     Impact.NONE: pb.IMPACT_NONE,
@@ -46,23 +53,42 @@ _WATCH_TYPES = {kind: pb.WatchEvent.Type.Value(kind.name) for kind in WatchType}
 _DRY_RUNS = {DryRun.NONE: pb.DRY_RUN_NONE, DryRun.PLAN: pb.DRY_RUN_PLAN}
 
 
-def _back(table: Mapping[Any, int], value: int, path: str) -> Any:
+def _back(table: Mapping[E, int], value: int, path: str) -> E:
     for key, number in table.items():
         if number == value:
             return key
-    raise InvalidSpec([Problem(path, f"value {value} is not known to this release")])
+    raise InvalidSpec([Problem(path, f"value {value} is not known to this release", "update the older of both ends")])
 
 
-def _load(data: bytes, path: str) -> Document:
+def _json(data: bytes | str, path: str) -> Any:
+    """A JSON value of an answer; nothing at all is null. What a request carries passes `from_json` and its limits instead."""
     try:
-        value = json.loads(data)
+        return read_json(data) if data else None
     except ValueError as error:
         raise InvalidSpec([Problem(path, f"not JSON: {error}")]) from error
+
+
+def _document(data: bytes, path: str) -> Document:
+    value = _json(data, path)
     if not isinstance(value, dict):
         raise InvalidSpec([Problem(path, "must be a map")])
     return value
 
 
+def sendable(encode: Callable[P, T]) -> Callable[P, T]:
+    """Turns what protobuf and JSON cannot carry (numbers beyond their field, half characters, NaN, sets) into InvalidSpec."""
+
+    @functools.wraps(encode)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return encode(*args, **kwargs)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidSpec([Problem("", f"cannot be sent: {error}")], "request") from error
+
+    return wrapper
+
+
+@sendable
 def encode_ref(ref: ObjectRef) -> pb.ObjectRef:
     return pb.ObjectRef(kind=ref.kind, namespace=ref.namespace, name=ref.name, uid=ref.uid, authority=ref.authority)
 
@@ -82,9 +108,13 @@ def decode_required_ref(message: pb.ObjectRef) -> ObjectRef:
     ref = decode_ref(message)
     if not ref.uid and not (ref.kind and ref.name):
         raise InvalidSpec([Problem("ref", "must give uid, or kind and name")])
+    for field in ("kind", "namespace", "name", "uid", "authority"):
+        if len(getattr(ref, field)) > NAME_MAX_LENGTH:
+            raise InvalidSpec([Problem(f"ref.{field}", f"is longer than {NAME_MAX_LENGTH} characters")])
     return ref
 
 
+@sendable
 def encode_token(token: Token) -> pb.Token:
     return pb.Token(
         authority=token.authority,
@@ -95,9 +125,10 @@ def encode_token(token: Token) -> pb.Token:
 
 
 def decode_token(message: pb.Token) -> Token:
-    """Raises InvalidSpec for negative numbers."""
-    if message.epoch < 0 or message.generation < 0:
-        raise InvalidSpec([Problem("token", "epoch and generation must not be negative")])
+    """Raises InvalidSpec for negative numbers; `if_generation` may be -1."""
+    for field, least in (("epoch", 0), ("generation", 0), ("if_generation", -1)):
+        if getattr(message, field) < least:
+            raise InvalidSpec([Problem(f"token.{field}", f"must not be below {least}")])
     return Token(
         authority=message.authority,
         epoch=message.epoch,
@@ -118,12 +149,13 @@ def encode_view(view: ObjectView) -> pb.Object:
 def decode_view(message: pb.Object) -> ObjectView:
     return ObjectView(
         ref=decode_ref(message.ref),
-        document=_load(message.document, "document"),
+        document=_document(message.document, "document"),
         token=decode_token(message.token),
         is_deleting=message.deleting,
     )
 
 
+@sendable
 def encode_apply(call: ApplyCall) -> pb.ApplyRequest:
     return pb.ApplyRequest(
         document=canonical_json(call.document),
@@ -156,8 +188,8 @@ def encode_applied(result: ApplyResult) -> pb.ApplyResponse:
 def _encode_change(change: FieldChange) -> pb.FieldChange:
     return pb.FieldChange(
         path=change.path,
-        old_json=json.dumps(change.old, sort_keys=True),
-        new_json=json.dumps(change.new, sort_keys=True),
+        old_json=canonical_json(change.old).decode(),
+        new_json=canonical_json(change.new).decode(),
         impact=_IMPACTS[change.impact],
         reason=change.reason,
     )
@@ -167,15 +199,15 @@ def decode_applied(message: pb.ApplyResponse) -> ApplyResult:
     return ApplyResult(
         object=decode_view(message.object),
         plan=tuple(
-            PlannedStep(name=s.name, summary=s.summary, impact=_back(_IMPACTS, s.impact, "impact"))
+            PlannedStep(name=s.name, summary=s.summary, impact=_back(_IMPACTS, s.impact, "plan.impact"))
             for s in message.plan
         ),
         changes=tuple(
             FieldChange(
                 path=item.path,
-                old=json.loads(item.old_json or "null"),
-                new=json.loads(item.new_json or "null"),
-                impact=_back(_IMPACTS, item.impact, "impact"),
+                old=_json(item.old_json, "changes.old_json"),
+                new=_json(item.new_json, "changes.new_json"),
+                impact=_back(_IMPACTS, item.impact, "changes.impact"),
                 reason=item.reason,
             )
             for item in message.changes
@@ -184,6 +216,7 @@ def decode_applied(message: pb.ApplyResponse) -> ApplyResult:
     )
 
 
+@sendable
 def encode_operate(call: OperateCall) -> pb.OperateRequest:
     return pb.OperateRequest(
         ref=encode_ref(call.ref),
@@ -196,7 +229,11 @@ def encode_operate(call: OperateCall) -> pb.OperateRequest:
 
 
 def decode_operate(message: pb.OperateRequest) -> OperateCall:
+    """Raises InvalidSpec for an unknown verb and an operation id that is missing or too long."""
     grace = message.grace_period_seconds
+    if not 0 < len(message.operation_id) <= OPERATION_ID_MAX_LENGTH:
+        wrong = f"must have 1 to {OPERATION_ID_MAX_LENGTH} characters"
+        raise InvalidSpec([Problem("operation_id", wrong, "use a new UUID for each act")])
     return OperateCall(
         ref=decode_required_ref(message.ref),
         token=decode_token(message.token),
@@ -249,10 +286,17 @@ def encode_event(event: Event) -> pb.Event:
     )
 
 
+def _event_type(text: str) -> EventType:
+    try:
+        return EventType(text)
+    except ValueError:
+        raise InvalidSpec([Problem("event.type", f"{text!r} is not known to this release")]) from None
+
+
 def decode_event(message: pb.Event) -> Event:
     return Event(
         ref=decode_ref(message.ref),
-        type=EventType(message.type),
+        type=_event_type(message.type),
         reason=message.reason,
         message=message.message,
         count=message.count,
@@ -273,8 +317,18 @@ def encode_watch_event(event: WatchEvent) -> pb.WatchEvent:
 
 
 def decode_watch_event(message: pb.WatchEvent) -> WatchEvent:
+    """Raises InvalidSpec where the type is unknown, or what it promises is not there."""
+    kind = _back(_WATCH_TYPES, message.type, "type")
+    is_complete = {
+        WatchType.OBJECT: message.HasField("object"),
+        WatchType.DELETED: message.HasField("object"),
+        WatchType.OPERATION: message.HasField("operation"),
+        WatchType.EVENT: message.HasField("event"),
+    }
+    if not is_complete.get(kind, True):
+        raise InvalidSpec([Problem(kind.value, f"is missing in a message of type {kind.value}")])
     return WatchEvent(
-        type=_back(_WATCH_TYPES, message.type, "type"),
+        type=kind,
         boot_id=message.boot_id,
         sequence=message.sequence,
         object=decode_view(message.object) if message.HasField("object") else None,
@@ -289,7 +343,7 @@ def encode_description(description: Description) -> pb.DescribeResponse:
         events=[encode_event(item) for item in description.events],
         operations=[encode_operation(item) for item in description.operations],
         parts=[
-            pb.DescribedPart(name=part.name, json=json.dumps(part.value).encode(), error=part.error)
+            pb.DescribedPart(name=part.name, json=canonical_json(part.value), error=part.error)
             for part in description.parts
         ],
     )
@@ -301,7 +355,7 @@ def decode_description(message: pb.DescribeResponse) -> Description:
         events=tuple(decode_event(item) for item in message.events),
         operations=tuple(decode_operation(item) for item in message.operations),
         parts=tuple(
-            DescribedPart(name=part.name, value=json.loads(part.json or b"null"), error=part.error)
+            DescribedPart(name=part.name, value=_json(part.json, f"parts.{part.name}"), error=part.error)
             for part in message.parts
         ),
     )
@@ -312,4 +366,9 @@ def encode_node(node: NodeDescription) -> pb.NodeInfoResponse:
 
 
 def decode_node(message: pb.NodeInfoResponse) -> NodeDescription:
-    return NodeDescription(document=_load(message.document, "document"), capabilities=tuple(message.capabilities))
+    return NodeDescription(document=_document(message.document, "document"), capabilities=tuple(message.capabilities))
+
+
+@sendable
+def encode_console_log(ref: ObjectRef, *, follow: bool, tail_bytes: int) -> pb.ConsoleLogRequest:
+    return pb.ConsoleLogRequest(ref=encode_ref(ref), follow=follow, tail_bytes=tail_bytes)
