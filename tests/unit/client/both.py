@@ -54,7 +54,7 @@ class DrivenClient:
         try:
             self.client = self.run(self._make(target, patience))
         except BaseException:
-            self._end()
+            self.end()
             raise
 
     async def _make(self, target: Target, patience: Patience) -> AsyncNodeClient:
@@ -90,11 +90,10 @@ class DrivenClient:
                 return
 
     def close(self) -> None:
-        if self._thread.is_alive():
-            self.run(self.client.close())
-            self._end()
+        self.run(self.client.close())
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the loop, after `close`."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_S)
         self._loop.close()

@@ -9,24 +9,25 @@ from typing import Any
 import pytest
 
 from tests.unit.cli.live_node import LiveNode
-from tests.unit.client.both import CLIENTS, Connect
+from tests.unit.client.both import CLIENTS, Connect, DrivenClient
 from tests.unit.client.scripted import Served
-from xvirt.client.blocking import NodeClient
 from xvirt.client.schedule import PATIENCE, Patience
 from xvirt.client.target import Target
 
 
 @pytest.fixture(params=sorted(CLIENTS))
 def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    made: list[NodeClient] = []
+    made: list[Any] = []
 
-    def make(target: Target, patience: Patience = PATIENCE) -> NodeClient:
+    def make(target: Target, patience: Patience = PATIENCE) -> Any:
         made.append(CLIENTS[request.param](target, patience))
         return made[-1]
 
     yield make
     for client in made:
         client.close()
+        if isinstance(client, DrivenClient):
+            client.end()
 
 
 @pytest.fixture
