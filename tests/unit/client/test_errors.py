@@ -111,12 +111,14 @@ def test_of_a_thousand_problems_the_first_are_told_and_the_rest_counted(connect:
     assert found.message.startswith("VirtualMachine web: spec.disks[0].size: must be a size; write 20Gi; ")
 
 
-def test_a_class_that_only_the_node_knows_arrives_as_the_nearest_known_one(connect: Connect, served: Served) -> None:
-    class DiskFull(errors.Exhausted):
-        pass
-
-    found = _caught(connect, served, DiskFull("pool is full"))
-    assert (type(found), found.message) == (errors.Exhausted, "pool is full")
+def test_a_class_that_only_the_node_knows_arrives_as_the_nearest_known_one(
+    connect: Connect, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detail = pb.ErrorDetail(error_class="DiskFull", reason="DiskFull", message="pool is full").SerializeToString()
+    status = (grpc.StatusCode.RESOURCE_EXHAUSTED, "pool is full", (("xvirt-error-bin", detail),))
+    monkeypatch.setattr("nodeplugin.server_calls.encode_error", lambda error: status)
+    found = _caught(connect, served, errors.Refused("replaced on its way"))
+    assert (type(found), found.message, found.reason) == (errors.Exhausted, "pool is full", "DiskFull")
 
 
 def test_a_bug_of_the_nodes_is_told_by_number_and_without_its_text(
