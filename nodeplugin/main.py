@@ -183,8 +183,8 @@ class Node:
         self._vitals.is_stopping.set()
         if self._server is not None:
             self._server.stop(STOP_GRACE_S / 2)
-        self._images.close()
         self._volumes.close()  # a copy would outlast the grace; it is begun anew by the next start
+        self._images.close()  # what came is kept for the next start
         if self._converger is not None:
             self._converger.stop(STOP_GRACE_S)
         if self._watchdog is not None:

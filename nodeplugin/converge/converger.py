@@ -192,7 +192,7 @@ class Converger:
             return
         if visit.has_failed:
             queue.retry(stored.uid)
-        else:
+        elif not visit.is_under_way:
             queue.forgive(stored.uid)
         if visit.again_s is not None:
             queue.add(stored.uid, visit.again_s)

@@ -49,11 +49,13 @@ RESYNC_RUNNING_S = 60.0
 
 @dataclasses.dataclass(frozen=True)
 class Visit:
-    """How one visit ended: look again after so many seconds (None: only when something happens), or after back-off."""
+    """How one visit ended: look again after so many seconds (None: only when something happens), or after back-off. `is_under_way`:
+    something goes on beside the worker and wakes the object; whether it fails again is not known yet, so back-off is kept as it is."""
 
     again_s: float | None = None
     has_failed: bool = False
     is_gone: bool = False
+    is_under_way: bool = False
 
 
 class MachineWorker:

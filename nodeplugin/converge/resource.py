@@ -92,7 +92,11 @@ class ResourceWorker:
             return Visit(has_failed=True)
         self._report(kind, stored, resource, (observed, plan, None))
         is_waiting = any(item.reason not in TRANSFER_REASONS for item in plan.waiting)
-        return Visit(again_s=plan.check_after_s, has_failed=is_waiting or bool(plan.blocked))
+        return Visit(
+            again_s=plan.check_after_s,
+            has_failed=is_waiting or bool(plan.blocked),
+            is_under_way=bool(plan.waiting) and not is_waiting,
+        )
 
     def preview(self, stored: StoredObject) -> Plan:
         """The plan for a document that may not be stored yet; no effect."""

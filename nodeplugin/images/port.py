@@ -51,8 +51,9 @@ class ImageRequest:
 
 
 def show_url(url: str) -> str:
-    """A URL for messages: without its query, which may be a signature, and without credentials."""
-    head = url.partition("?")[0].partition("#")[0]
+    """A URL for messages: without its query, which may be a signature, without credentials, and without what moves a cursor."""
+    head = "".join(sign for sign in url[:4096] if sign.isprintable())
+    head = head.partition("?")[0].partition("#")[0]
     scheme, separator, rest = head.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"[:300]

@@ -178,7 +178,7 @@ class Transfers:
         removed = []
         for name, key in partial_names(directory):
             with self._lock:
-                if key in keys or key in self._jobs:
+                if key in keys or key in self._jobs or Partial(directory, key).path in self._uploads.open_paths():
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"{directory}/{name}")

@@ -45,6 +45,11 @@ class Uploads:
         task = upload.task
         return TransferFacts(state=TransferState.RECEIVING, done_bytes=task.done_bytes, total_bytes=upload.total_bytes)
 
+    def open_paths(self) -> frozenset[str]:
+        """Partial files of the uploads that go on."""
+        with self._lock:
+            return frozenset(upload.partial.path for upload in self._open.values())
+
     def forget(self, uid: str) -> None:
         """The image is deleted."""
         with self._lock:

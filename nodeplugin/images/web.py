@@ -26,6 +26,7 @@ from xvirt.model.errors import Refused, RetryLater
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+_VALIDATOR_MAX = 1024
 _ANSWERED = frozenset({200, 206, 416})
 NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
@@ -60,21 +61,42 @@ def get(url: str, gate: Gate, task: Task, offset: int = 0, validator: str = "") 
         headers["Range"] = f"bytes={offset}-"
         if validator:
             headers["If-Range"] = validator
-    watchdog = threading.Timer(task.limits.head_timeout_s, task.hang_up)
-    watchdog.daemon = True
-    watchdog.start()
+    deadline = _HeadDeadline(task)
     connection: http.client.HTTPConnection | None = None
     try:
-        with translated(url, task):
-            connection, response = _follow(url, gate, task, headers)
-            watchdog.cancel()
+        with translated(url, task), deadline:
+            connection, response = _Follower(gate, task, deadline).follow(url, headers)
             answer = _read_head(url, response)
         yield answer
     finally:
-        watchdog.cancel()
         if connection is not None:
             connection.close()
         task.let_go()
+
+
+class _HeadDeadline:
+    """Ends the connection that is open when the time is over, and refuses those that come after: redirects begin new ones."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._is_over = threading.Event()
+        self._timer = threading.Timer(task.limits.head_timeout_s, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self._is_over.set()
+        self._task.hang_up()
+
+    def check(self) -> None:
+        """Raises TimeoutError."""
+        if self._is_over.is_set():
+            raise TimeoutError
 
 
 @contextlib.contextmanager
@@ -92,60 +114,84 @@ def translated(url: str, task: Task) -> Iterator[None]:
         raise RetryLater(f"{show_url(url)}: the server does not answer in time", reason="DownloadStalled") from error
     except NETWORK_ERRORS as error:
         task.check()
-        text = str(error) or type(error).__name__
-        raise RetryLater(f"{show_url(url)} cannot be read: {text[:300]}", reason="DownloadFailed") from error
+        text = "".join(sign for sign in (str(error) or type(error).__name__)[:300] if sign.isprintable())
+        raise RetryLater(f"{show_url(url)} cannot be read: {text}", reason="DownloadFailed") from error
 
 
-def _follow(
-    url: str, gate: Gate, task: Task, headers: dict[str, str]
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-    current = url
-    for _ in range(task.limits.redirects_max + 1):
-        parts = split_url(current)
-        connection = _connect(parts, gate, task)
-        target = parts.path or "/"
-        connection.request("GET", f"{target}?{parts.query}" if parts.query else target, headers=headers)
-        response = connection.getresponse()
-        if response.status not in _REDIRECTS:
-            return connection, response
-        location = response.headers.get("Location")
-        connection.close()
-        current = _judge_redirect(current, location, response.status)
-    raise Refused(f"{show_url(url)} is redirected more than {task.limits.redirects_max} times", reason="RedirectLoop")
+class _Follower:
+    """One GET, wherever it is redirected to."""
+
+    def __init__(self, gate: Gate, task: Task, deadline: _HeadDeadline) -> None:
+        self._gate = gate
+        self._task = task
+        self._deadline = deadline
+
+    def follow(self, url: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+        """The connection, and the first answer that is no redirect."""
+        current = url
+        for _ in range(self._task.limits.redirects_max + 1):
+            parts = split_url(current)
+            connection = self._connect(parts)
+            try:
+                target = parts.path or "/"
+                connection.request("GET", f"{target}?{parts.query}" if parts.query else target, headers=headers)
+                response = connection.getresponse()
+            except BaseException:
+                connection.close()
+                raise
+            if response.status not in _REDIRECTS:
+                return connection, response
+            location = response.headers.get("Location")
+            connection.close()
+            current = _judge_redirect(current, location, response.status)
+        times = self._task.limits.redirects_max
+        raise Refused(f"{show_url(url)} is redirected more than {times} times", reason="RedirectLoop")
+
+    def _connect(self, parts: urllib.parse.SplitResult) -> http.client.HTTPConnection:
+        host, port = parts.hostname or "", port_of(parts)
+        addresses = _resolve(host, port, self._task)
+        for address in addresses:
+            judged = ipaddress.ip_address(address.partition("%")[0])
+            self._gate.policy.check_address(parts, judged, self._gate.trust)
+        connection = http.client.HTTPConnection(host, port)
+        connected = _dial(addresses, port, self._task)
+        try:
+            self._deadline.check()
+            if parts.scheme == "https":
+                connected = _make_context(self._gate).wrap_socket(connected, server_hostname=host)
+        except BaseException:
+            connected.close()
+            raise
+        connection.sock = connected
+        connection.auto_open = 0  # never a second connection, which would look the name up again
+        return connection
+
+
+def _make_context(gate: Gate) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if gate.ca_bundle:
+        try:
+            context.load_verify_locations(gate.ca_bundle)
+        except OSError as error:
+            message = f"`images.caBundle` {gate.ca_bundle} of the node's config cannot be read: {error}"
+            raise RetryLater(message, reason="CaBundleUnreadable") from error
+    return context
 
 
 def _judge_redirect(current: str, location: str | None, status: int) -> str:
     shown = show_url(current)
     if not location:
         raise Refused(f"{shown} answers {status} without a place to go to", reason="DownloadFailed")
-    target = urllib.parse.urljoin(current, location)
-    parts = urllib.parse.urlsplit(target)
+    try:
+        target = urllib.parse.urljoin(current, location)
+        parts = urllib.parse.urlsplit(target)
+    except ValueError as error:
+        raise Refused(f"{shown} redirects to {show_url(location)}, which is no URL", reason="RedirectDenied") from error
     if parts.scheme not in ("http", "https"):
         raise Refused(f"{shown} redirects to {show_url(target)}, which is not http", reason="RedirectDenied")
     if parts.scheme == "http" and urllib.parse.urlsplit(current).scheme == "https":
         raise Refused(f"{shown} redirects from https to {show_url(target)}", reason="RedirectDenied")
     return target
-
-
-def _connect(parts: urllib.parse.SplitResult, gate: Gate, task: Task) -> http.client.HTTPConnection:
-    host, port = parts.hostname or "", port_of(parts)
-    addresses = _resolve(host, port, task)
-    for address in addresses:
-        gate.policy.check_address(parts, ipaddress.ip_address(address.partition("%")[0]), gate.trust)
-    connection = http.client.HTTPConnection(host, port)
-    connected = _dial(addresses, port, task)
-    try:
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            if gate.ca_bundle:
-                context.load_verify_locations(gate.ca_bundle)
-            connected = context.wrap_socket(connected, server_hostname=host)
-    except BaseException:
-        connected.close()
-        raise
-    connection.sock = connected
-    connection.auto_open = 0  # never a second connection, which would look the name up again
-    return connection
 
 
 def _resolve(host: str, port: int, task: Task) -> list[str]:
@@ -189,10 +235,13 @@ def _dial(addresses: list[str], port: int, task: Task) -> socket.socket:
 def _read_head(url: str, response: http.client.HTTPResponse) -> Answer:
     status = response.status
     if status not in _ANSWERED:
-        message = f"{show_url(url)} answers {status} {response.reason[:100]}"
+        reason = "".join(sign for sign in response.reason[:100] if sign.isprintable())
+        message = f"{show_url(url)} answers {status} {reason}"
         if status in _RETRIED:
             raise RetryLater(message, reason="DownloadFailed")
         raise Refused(message, reason="DownloadFailed")
+    if len(set(response.headers.get_all("Content-Length") or ())) > 1:
+        raise Refused(f"{show_url(url)} tells two lengths", reason="DownloadFailed")
     start, total = 0, response.length
     if status == 206:
         start, total = _parse_content_range(response.headers.get("Content-Range") or "")
@@ -202,7 +251,7 @@ def _read_head(url: str, response: http.client.HTTPResponse) -> Answer:
         status=status,
         start=start,
         total_bytes=total,
-        validator=validator[:1024],
+        validator=validator if len(validator) <= _VALIDATOR_MAX and validator.isprintable() else "",
         is_framed=response.length is not None or bool(response.chunked),
         body=response,
     )

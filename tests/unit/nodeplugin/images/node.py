@@ -72,7 +72,7 @@ class ImageNode:
         )
         caller = Caller(name="root", authorities=("local",), namespaces=("*",), profiles=PROFILES)
         socket = Path(self.address.removeprefix("unix://"))
-        service = NodeService(identity, host, self.store, hub, self.converger)
+        self.service = service = NodeService(identity, host, self.store, hub, self.converger)
         self.server = NodeServer(service, ServerOptions(unix_socket=socket, local_caller=caller))
         self.converger.start()
         self.server.start()
@@ -82,8 +82,8 @@ class ImageNode:
         """End the process."""
         self.client.close()
         self.server.stop(1.0)
-        self.images.close()
         self.volumes.close()
+        self.images.close()
         self.converger.stop(10.0)
         self.store.close()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from nodeplugin.images.limits import DEFAULT_LIMITS
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.uploading import open_upload
 from tests.unit.nodeplugin.images.conftest import WAIT_S, checksum
@@ -15,10 +18,13 @@ from tests.unit.nodeplugin.images.node import ImageNode
 from tests.unit.nodeplugin.images.server import FaultServer, Reply
 from tools.lab.processes import wait_until
 from xvirt.cli.main import main
+from xvirt.client import calls
+from xvirt.client.blocking import Stream
 from xvirt.client.images import ImageFile, upload_image
-from xvirt.model.errors import PolicyRefused, Refused
-from xvirt.model.exchange import ObjectRef
+from xvirt.model.errors import Forbidden, NotFound, PolicyRefused, Refused, XvirtError
+from xvirt.model.exchange import Caller, ObjectRef
 from xvirt.model.quantity import ByteSize
+from xvirt.nodeapi.v1 import image_pb2 as pb
 
 Serve = Callable[..., FaultServer]
 
@@ -160,6 +166,24 @@ def test_a_tenants_url_that_resolves_to_this_host_stalls(node: ImageNode, serve:
     assert server.ranges == []
 
 
+def test_a_server_that_is_gone_is_asked_with_growing_pauses(
+    node: ImageNode, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    queue = node.converger._resource_queue
+    retry = queue.retry
+
+    def note(key: str) -> float:
+        pauses.append(retry(key))
+        return pauses[-1]
+
+    monkeypatch.setattr(queue, "retry", note)
+    server = serve(Reply(status=503))
+    node.apply("VirtualImage", "guest", _image(server.url))
+    wait_until(lambda: len(pauses) >= 3, WAIT_S, "three failures")
+    assert pauses[:3] == [0.5, 1.0, 2.0]
+
+
 # uploads
 
 
@@ -213,6 +237,75 @@ def test_an_upload_goes_on_where_a_former_one_broke(node: ImageNode, tmp_path: P
     assert min(sent) > 100_000
     node.wait(ref)
     assert Path(node.status(ref)["path"]).read_bytes() == content
+
+
+@pytest.fixture
+def send(node: ImageNode, content: bytes) -> Iterator[Callable[[ObjectRef], Stream[int]]]:
+    """Begins an upload that sends 100,000 bytes, and then nothing until the test ends."""
+    ended = threading.Event()
+
+    def requests(first: pb.UploadRequest) -> Iterator[pb.UploadRequest]:
+        yield first
+        yield pb.UploadRequest(data=content[:100_000])
+        ended.wait(WAIT_S)
+
+    def start(ref: ObjectRef) -> Stream[int]:
+        call = calls.upload(ref, len(content))
+        return Stream(node.client, call, None, requests(call.request))
+
+    yield start
+    ended.set()
+
+
+def _declare_upload(node: ImageNode, content: bytes) -> ObjectRef:
+    return node.apply("VirtualImage", "guest", {"source": {"upload": {}}, "checksum": checksum(content)})
+
+
+def test_a_sender_that_breaks_off_leaves_what_it_sent(
+    node: ImageNode, content: bytes, send: Callable[[ObjectRef], Stream[int]]
+) -> None:
+    ref = _declare_upload(node, content)
+    with send(ref) as stream:
+        assert stream.next() == 0
+        wait_until(lambda: node.status(ref).get("transferred") == "100000", WAIT_S, "the first part")
+    node.wait(ref, "Reconciling", "True", "AwaitingUpload")
+    with send(ref) as again:
+        assert again.next() == 100_000
+
+
+def test_a_sender_that_falls_silent_is_ended(
+    node: ImageNode,
+    content: bytes,
+    send: Callable[[ObjectRef], Stream[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = dataclasses.replace(DEFAULT_LIMITS, upload_idle_s=0.2)
+    monkeypatch.setattr("nodeplugin.server_images.DEFAULT_LIMITS", limits)
+    ref = _declare_upload(node, content)
+    with send(ref) as stream:
+        stream.next()
+        with pytest.raises(XvirtError):
+            stream.next()
+    node.wait(ref, "Reconciling", "True", "AwaitingUpload")
+
+
+def test_an_upload_into_a_foreign_namespace_is_forbidden(node: ImageNode, content: bytes) -> None:
+    ref = _declare_upload(node, content)
+    stranger = Caller(name="stranger", authorities=("local",), namespaces=("other",), profiles=("restricted",))
+    with pytest.raises((Forbidden, NotFound)):
+        node.service.open_upload(stranger, ref, len(content))
+
+
+def test_an_image_that_is_deleted_while_it_is_uploaded_goes(
+    node: ImageNode, content: bytes, send: Callable[[ObjectRef], Stream[int]]
+) -> None:
+    ref = _declare_upload(node, content)
+    with send(ref) as stream:
+        stream.next()
+        wait_until(lambda: node.status(ref).get("transferred") == "100000", WAIT_S, "the first part")
+        node.delete(ref)
+    node.wait_gone(ref)
+    wait_until(lambda: node.files() == [], WAIT_S, "the partial file to go")
 
 
 def test_what_takes_no_upload_says_so(node: ImageNode, serve: Serve) -> None:

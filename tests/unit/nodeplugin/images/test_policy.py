@@ -97,6 +97,10 @@ def test_a_url_of_two_meanings_is_refused_without_its_secrets(url: str) -> None:
     assert "secret" not in caught.value.message or "user" not in url
 
 
+def test_messages_hold_nothing_that_moves_a_cursor() -> None:
+    assert show_url("https://images.example/\x1b[2Ja\r\nb") == "https://images.example/[2Jab"
+
+
 def test_messages_show_neither_query_nor_credentials() -> None:
     assert show_url("https://user:pw@images.example/a?signature=x#y") == "https://images.example/a"
 
@@ -111,8 +115,11 @@ def test_a_private_address_passes_where_it_is_allowed_listed_or_an_administrator
     ImagePolicy(url_prefixes=("http://internal.example/",)).check_address(parts, address, Trust.LISTED)
 
 
-def test_a_tenants_url_to_this_host_is_not_even_connected_to(pool: Pool) -> None:
-    error = pool.fails(pool.request("http://localhost:1/x", trust=Trust.LISTED))
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::ffff:127.0.0.1]", "0"]
+)
+def test_a_tenants_url_to_this_host_is_not_even_connected_to(pool: Pool, host: str) -> None:
+    error = pool.fails(pool.request(f"http://{host}:1/x", trust=Trust.LISTED))
     assert isinstance(error, PolicyRefused)
     assert error.reason == "PrivateAddress"
 
