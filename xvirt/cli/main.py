@@ -73,7 +73,22 @@ COMMON = (
 )
 
 
+class _PipeClosed(Exception):
+    """Whoever read the output went away."""
+
+
+class _Root(click.Group):
+    """Keeps BrokenPipeError from click, which would end with 1: for `diff` that means something."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _PipeClosed from error
+
+
 @click.group(
+    cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"]},
     params=[item.option(is_root=True) for item in COMMON],
     epilog="These options may also stand after the command.",
@@ -123,7 +138,7 @@ def main(arguments: list[str], name: str = "xvirt") -> int:
         code = _run(arguments, name)
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, _PipeClosed):
         _drop_output()
         return PIPE_CLOSED
     except OSError as error:
@@ -149,7 +164,7 @@ def _run(arguments: list[str], name: str) -> int:
     except XvirtError as error:
         show_error(error)
         return exit_code(error)
-    except OSError:
+    except (OSError, _PipeClosed):
         raise
     except Exception as error:  # noqa: BLE001 - the last stop: a bug is told in a line, not in a traceback
         show_trace(error)

@@ -121,7 +121,8 @@ def read_manifests(sources: Sources, namespace: str) -> list[Manifest]:
     collection = _Collection(namespace)
     located = [item for name in dict.fromkeys(sources.names) for item in _load(name, sources)]
     if not located:
-        raise InvalidSpec([Problem(", ".join(sources.names), "holds no document", "write one, or name another file")])
+        names = [_STDIN if name == "-" else name for name in sources.names]
+        raise InvalidSpec([Problem(", ".join(names), "holds no document", "write one, or name another file")])
     for item in located:
         collection.add(item)
     if collection.problems:

@@ -75,7 +75,6 @@ def wait_for(
     `deadline` is of `time.monotonic`. Raises DeadlineExceeded with what the object says of itself, and NotFound where it is not
     there, unless it may yet appear.
     """
-    began = time.monotonic()
     document: Any = None
     with show_progress() as progress:
         while True:
@@ -95,8 +94,7 @@ def wait_for(
             progress.show(ref, document, trouble)
             if time.monotonic() >= deadline:
                 why = trouble or explain(document, wanted.type if isinstance(wanted, _Condition) else "Ready")
-                message = f"{ref}: not within {max(0.0, deadline - began):.3g} s; {why}"
-                raise DeadlineExceeded(message, reason="WaitTimeout")
+                raise DeadlineExceeded(f"{ref}: not in time; {why}", reason="WaitTimeout")
             time.sleep(POLL_S)
 
 

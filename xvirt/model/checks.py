@@ -26,6 +26,7 @@ from xvirt.model.wording import join, nearest, show
 
 _TREE_KEY = re.compile(r"[@#$]?[^\W\d][\w.:-]{0,254}")
 _UNCLEAN = "holds control characters or others that XML cannot hold"
+_YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 _TYPES = {"dict": "a map", "list": "a list", "string": "a string", "integer": "an integer", "boolean": "true or false"}
 
 
@@ -229,10 +230,15 @@ def _known_names(cls: type, parts: tuple[Any, ...]) -> list[str]:
     return [item.json_name for item in attributes(current)] if is_spec_class(current) else []
 
 
+def _boolean_hint(wanted: str, value: Any) -> str:
+    meant = _YAML_1_1.get(value.lower()) if wanted == "boolean" and isinstance(value, str) else None
+    return f"; in YAML 1.2 that is a text, write {meant}" if meant else ""
+
+
 def _word(error: ValidationError) -> str:
     name, constraint, value = error.rule, error.constraint, error.value
     if name == "type":
-        return f"must be {_TYPES[constraint]}, not {show(value)}"
+        return f"must be {_TYPES[constraint]}, not {show(value)}{_boolean_hint(constraint, value)}"
     if name == "required" or error.code == codes.REQUIRED_FIELD.code:
         return "is required"
     if name == "nullable":

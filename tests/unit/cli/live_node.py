@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nodeplugin.clock import SystemClock
+from nodeplugin.images.port import TransferFacts, TransferState
 from nodeplugin.server import NodeServer
 from nodeplugin.server_options import ServerOptions
 from nodeplugin.telemetry import Work
+from tests.fakes.images import FakeImages
 from tests.unit.nodeplugin.world import CALLER, World
 from xvirt.cli.main import main
 from xvirt.model.exchange import ObjectRef
@@ -94,11 +96,22 @@ class _Ears:
             self._calls.append(subject)
 
 
+class LiveImages(FakeImages):
+    """Transfers that go on by themselves, and say so."""
+
+    def find(self, uid: str) -> TransferFacts | None:
+        facts = super().find(uid)
+        if facts is not None and facts.state not in (TransferState.DONE, TransferState.FAILED):
+            threading.Timer(0.01, self._listener, (uid,)).start()
+        return facts
+
+
 class LiveNode(World):
     """The node, with threads and the machine's clock."""
 
     def boot(self) -> None:
         self.clock = SystemClock()  # type: ignore[assignment]
+        self.images = LiveImages(self.volumes)
         super().boot()
 
     def start(self) -> None:

@@ -41,7 +41,7 @@ def test_apply_with_wait_ends_when_all_is_ready(node: LiveNode) -> None:
     missing = MACHINE.replace("web", "lost") + "  nics: [{name: lan, network: nowhere}]\n"
     late = node.xvirt("apply", "--wait", "--timeout=0", "-f", "-", text=missing)
     assert late.code == 8
-    assert "VirtualMachine default/lost: not within" in late.err
+    assert "VirtualMachine default/lost: not in time; " in late.err
 
 
 def test_a_dry_run_stores_nothing(node: LiveNode) -> None:
@@ -157,7 +157,7 @@ def test_a_deletion_that_takes_too_long_says_what_the_object_says(node: LiveNode
     assert node.xvirt("delete", "vm", "web", "--no-wait").out == f"{VM}/web is being deleted\n"
     late = node.xvirt("delete", "vm", "web", "--timeout=0")
     assert (late.code, late.out) == (8, "")
-    assert "not within 0 s" in late.err
+    assert "VirtualMachine default/web: not in time" in late.err
     assert node.xvirt("delete", "vm", "web", "--force").out == f"{VM}/web deleted\n"
 
 
