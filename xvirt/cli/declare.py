@@ -15,7 +15,7 @@ from xvirt.cli.manifests import Manifest, Sources, read_manifests
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean
 from xvirt.cli.waiting import has_condition, wait_for
-from xvirt.cli.words import parse_duration, short_name
+from xvirt.cli.words import complete_kinds, parse_duration, short_name
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef
@@ -180,7 +180,7 @@ def _show_difference(session: Session, client: NodeClient, manifest: Manifest) -
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="KIND NAME... | KIND/NAME...")
+@click.argument("words", nargs=-1, metavar="KIND NAME... | KIND/NAME...", shell_complete=complete_kinds)
 @_with_files
 @click.option("-l", "--selector", default="", help="Objects of a kind with these labels.")
 @click.option("--all", "is_all", is_flag=True, help="All objects of a kind in the namespace.")

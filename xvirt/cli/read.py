@@ -13,7 +13,7 @@ from xvirt.cli.session import Selection, Session, choose_refs, list_kind, pass_s
 from xvirt.cli.tables import as_list, kind_of, object_rows, table, to_json, to_yaml
 from xvirt.cli.waiting import parse_condition, wait_for
 from xvirt.cli.watching import Wanted, watch_for_ever, watch_objects
-from xvirt.cli.words import HOST_KIND, WrongWords, parse_duration, parse_kind, parse_refs, short_name
+from xvirt.cli.words import HOST_KIND, WrongWords, complete_kinds, parse_duration, parse_kind, parse_refs, short_name
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import Description, ObjectRef, ObjectView, Token, WatchEvent
@@ -25,7 +25,9 @@ _ALL = "all"
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND[,KIND...]|KIND/NAME|all [NAME...]")
+@click.argument(
+    "words", nargs=-1, required=True, metavar="KIND[,KIND...]|KIND/NAME|all [NAME...]", shell_complete=complete_kinds
+)
 @click.option("-o", "--output", type=click.Choice(["wide", "yaml", "json", "name"]), default=None, help="How to print.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what changes, until Ctrl-C.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
@@ -116,7 +118,7 @@ def _print_tables(views: list[ObjectView], wanted: Wanted) -> None:
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...")
+@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...", shell_complete=complete_kinds)
 @click.option("-l", "--selector", default="", help="Objects of a kind with these labels.")
 @pass_session
 def describe(session: Session, words: tuple[str, ...], selector: str) -> None:
@@ -143,7 +145,7 @@ def _described(session: Session, client: NodeClient, words: tuple[str, ...], sel
 
 
 @click.command()
-@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...")
+@click.argument("words", nargs=-1, required=True, metavar="KIND NAME... | KIND/NAME...", shell_complete=complete_kinds)
 @click.option(
     "--for",
     "wanted",
@@ -171,7 +173,7 @@ def wait(session: Session, words: tuple[str, ...], wanted: str, selector: str, i
 
 
 @click.command()
-@click.argument("words", nargs=-1, metavar="[KIND NAME]")
+@click.argument("words", nargs=-1, metavar="[KIND NAME]", shell_complete=complete_kinds)
 @click.option("--for", "subject", default="", metavar="KIND/NAME", help="As the words.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of all namespaces.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what happens, until Ctrl-C.")
@@ -208,7 +210,7 @@ def _watch_events(session: Session, client: NodeClient, refs: list[ObjectRef], *
 
 
 @click.command()
-@click.argument("path", metavar="KIND[.FIELD...]")
+@click.argument("path", metavar="KIND[.FIELD...]", shell_complete=complete_kinds)
 @click.option("--recursive", is_flag=True, help="All fields below.")
 def explain(path: str, recursive: bool) -> None:
     """Explain a kind or field: type, unit, default, what a change costs."""

@@ -99,6 +99,11 @@ def parse_duration(text: str, option: str = "--timeout") -> float:
     return sum(float(number) * units[unit] for number, unit in parts)
 
 
+def complete_kinds(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Kinds for the shell's completion."""
+    return [kind.plural for kind in KINDS if kind.plural.startswith(begun.lower())]
+
+
 def short_name(ref: ObjectRef) -> str:
     """`virtualmachine.xvirt.io/web`, as kubectl writes it."""
     return f"{ref.kind.lower()}.{GROUP}/{ref.name}"

@@ -242,8 +242,13 @@ def test_each_shells_completion_script_is_printed(shell: str, words: str) -> Non
     assert words in outcome.out
 
 
-def test_the_completion_offers_commands_and_options(node: LiveNode) -> None:
-    for words, wanted in (("xvirt des", b"describe"), ("xvirt get --sel", b"--selector")):
+def test_the_completion_offers_commands_options_and_kinds(node: LiveNode) -> None:
+    for words, wanted in (
+        ("xvirt get virtualm", b"virtualmachines"),
+        ("xvirt explain st", b"storagepools"),
+        ("xvirt des", b"describe"),
+        ("xvirt get --sel", b"--selector"),
+    ):
         variables = {"_XVIRT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         with node.process(env=node.environment(**variables)) as running:
             output, _ = running.communicate(timeout=30)
