@@ -66,7 +66,6 @@ class UrlFetch:
             try:
                 return self._attempt()
             except Exhausted:
-                self._partial.reset()  # a full disk is not kept full
                 raise
             except RetryLater:
                 size = self._partial.size_bytes()

@@ -65,6 +65,14 @@ class Partial:
         except FileNotFoundError:
             return 0
 
+    def allocated_bytes(self) -> int:
+        """Space that the files take."""
+        total = 0
+        for path in (self.path, self.unpacked_path):
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(path).st_blocks * 512
+        return total
+
     def load(self) -> Note:
         """The note; an empty one where there is none that can be read."""
         try:

@@ -34,7 +34,8 @@ class ImageLimits:
     attempt_pause_s: float = 1.0
     """Doubles from attempt to attempt."""
     refused_retry_s: float = 900.0
-    """What was refused for its content or address is not fetched again before."""
+    """What was refused for its content or address is not fetched again before; the time doubles with each refusal."""
+    refused_retry_max_s: float = 86400.0
     chunk_bytes: int = MIB
     sparse_bytes: int = 4 << 10
     """Zeros of this length and alignment become holes: a block of most file systems."""

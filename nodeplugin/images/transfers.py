@@ -14,7 +14,6 @@ import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Collection
 
 from nodeplugin.images.fetch import UrlFetch, fetch_path
@@ -29,6 +28,7 @@ from nodeplugin.images.files import (
     sync_directory,
     translate_file_error,
 )
+from nodeplugin.images.history import History
 from nodeplugin.images.limits import DEFAULT_LIMITS, ImageLimits
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Upload
@@ -43,12 +43,6 @@ logger = logging.getLogger(__name__)
 
 Check = Callable[[str, str, str], object]
 """(path, format, what messages call it): raises InvalidSpec where a file is no such image or reaches outside of itself."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ended:
-    facts: TransferFacts
-    retry_at_s: float = 0.0
 
 
 class _Job:
@@ -78,7 +72,7 @@ class Transfers:
         self._lock = threading.Lock()
         self._jobs: dict[str, _Job] = {}
         self._by_uid: dict[str, _Job] = {}
-        self._ended: dict[str, _Ended] = {}
+        self._history = History(limits)
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._is_closed = False
@@ -103,7 +97,8 @@ class Transfers:
 
     def start(self, request: ImageRequest) -> None:
         self._gate.policy.check(request)
-        self._raise_failure(request.uid)
+        with self._lock:
+            self._history.check(request.uid, request.path)
         if is_upload(request) and not self._uploads.is_complete(request):
             return
         if request.twin_path is not None and self._link_twin(request, request.twin_path):
@@ -115,18 +110,8 @@ class Transfers:
                 return
             self._join(request)
 
-    def _raise_failure(self, uid: str) -> None:
-        with self._lock:
-            ended = self._ended.get(uid)
-            if ended is None or ended.facts.error is None:
-                return
-            if time.monotonic() >= ended.retry_at_s:
-                del self._ended[uid]
-            if isinstance(ended.facts.error, RetryLater) or uid in self._ended:
-                raise ended.facts.error
-
     def _join(self, request: ImageRequest) -> None:
-        self._ended.pop(request.uid, None)
+        self._history.clear(request.uid)
         key = key_of(request)
         job = self._jobs.get(key)
         if job is None:
@@ -150,15 +135,15 @@ class Transfers:
 
     def find(self, uid: str) -> TransferFacts | None:
         with self._lock:
-            job, ended = self._by_uid.get(uid), self._ended.get(uid)
+            job, ended = self._by_uid.get(uid), self._history.facts(uid)
         if job is not None:
             task = job.task
             return TransferFacts(state=task.state, done_bytes=task.done_bytes, total_bytes=task.total_bytes)
-        return ended.facts if ended is not None else self._uploads.find(uid)
+        return ended if ended is not None else self._uploads.find(uid)
 
     def forget(self, uid: str) -> None:
         with self._lock:
-            self._ended.pop(uid, None)
+            self._history.forget(uid)
             job = self._by_uid.pop(uid, None)
             if job is not None:
                 job.waiting.pop(uid, None)
@@ -170,7 +155,7 @@ class Transfers:
         with self._lock:
             if request.uid in self._by_uid:
                 raise Busy("the image is uploaded already and being checked", reason="Checking")
-            self._ended.pop(request.uid, None)
+            self._history.forget(request.uid)
         return self._uploads.open(request, total_bytes)
 
     def collect(self, directory: str, wanted: Collection[ImageRequest]) -> list[str]:
@@ -266,45 +251,42 @@ class Transfers:
         """Give the file its names, and let all who wait know. Under the lock: who leaves before gets none, who leaves after has it."""
         directory = job.partial.directory
         with self._lock:
-            failed = {}
+            failed: dict[str, TransferFacts] = {}
             for uid, target in job.waiting.items():
                 try:
                     os.link(path, target)
                 except FileExistsError:
                     continue
                 except OSError as error:
-                    failed[uid] = translate_file_error(error, target)
+                    failed[uid] = TransferFacts(state=TransferState.FAILED, error=translate_file_error(error, target))
             if len(failed) == len(job.waiting) == 1:  # a file system without links
                 os.rename(path, next(iter(job.waiting.values())))
                 failed = {}
             sync_directory(directory)
             job.partial.reset()
-            self._close_job(job, TransferFacts(state=TransferState.DONE, checksum=checksum), failed)
+            done = TransferFacts(state=TransferState.DONE, checksum=checksum)
+            self._close_job(job, {uid: failed.get(uid, done) for uid in job.waiting})
         self._tell_each(job)
 
     def _fail(self, job: _Job, error: XvirtError) -> None:
-        if not isinstance(error, RetryLater):
+        allocated = job.partial.allocated_bytes() if isinstance(error, Exhausted) else 0
+        is_kept = isinstance(error, RetryLater) and not isinstance(error, Exhausted)  # a full disk is not kept full
+        if not is_kept and not (is_upload(job.request) and isinstance(error, Exhausted)):
             job.partial.reset()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(job.partial.unpacked_path)
-        if isinstance(error, Exhausted) and not is_upload(job.request):
-            job.partial.reset()
-        self._end(job, TransferFacts(state=TransferState.FAILED, error=error))
+        self._end(job, TransferFacts(state=TransferState.FAILED, error=error), allocated)
 
-    def _end(self, job: _Job, facts: TransferFacts) -> None:
+    def _end(self, job: _Job, facts: TransferFacts, allocated_bytes: int = 0) -> None:
         with self._lock:
-            self._close_job(job, facts, {})
+            self._close_job(job, dict.fromkeys(job.waiting, facts), allocated_bytes)
         self._tell_each(job)
 
-    def _close_job(self, job: _Job, facts: TransferFacts, failed: dict[str, XvirtError]) -> None:
+    def _close_job(self, job: _Job, ends: dict[str, TransferFacts], allocated_bytes: int = 0) -> None:
         self._jobs.pop(job.key, None)
-        for uid in job.waiting:
+        for uid, facts in ends.items():
             self._by_uid.pop(uid, None)
-            error = failed.get(uid)
-            ended = facts if error is None else TransferFacts(state=TransferState.FAILED, error=error)
-            is_final = ended.error is not None and not isinstance(ended.error, RetryLater)
-            retry_at = time.monotonic() + (self._limits.refused_retry_s if is_final else 0.0)
-            self._ended[uid] = _Ended(ended, retry_at)
+            self._history.note(uid, facts, allocated_bytes)
 
     def _drop(self, job: _Job) -> None:
         """Cancelled: by the last who waited, or because the plugin stops and goes on with the file later."""
@@ -324,7 +306,7 @@ class Transfers:
             return False
         with self._lock:
             facts = TransferFacts(state=TransferState.DONE, checksum=request.checksum)
-            self._ended[request.uid] = _Ended(facts)
+            self._history.note(request.uid, facts)
         return True
 
     def _tell(self, uid: str) -> None:

@@ -42,13 +42,31 @@ def run(directory: Path) -> dict[str, object]:
         )
         first = _fetch(transfers, request)
         names = sorted(os.listdir(directory))
-        os.unlink(directory / "ballast")
-        with contextlib.suppress(Exhausted):  # told once more, and forgotten with that
+        with contextlib.suppress(Exhausted):  # told once more
             transfers.start(request)
+        again = _refusal(transfers, request)
+        requests = len(server.ranges)
+        os.unlink(directory / "ballast")
         second = _fetch(transfers, request)
         transfers.close()
     is_whole = (directory / "image").read_bytes() == content
-    return {"first": first, "names": names, "second": second, "left": sorted(os.listdir(directory)), "whole": is_whole}
+    return {
+        "first": first,
+        "names": names,
+        "again": again,
+        "requests": requests,
+        "second": second,
+        "left": sorted(os.listdir(directory)),
+        "whole": is_whole,
+    }
+
+
+def _refusal(transfers: Transfers, request: ImageRequest) -> str:
+    try:
+        transfers.start(request)
+    except Exhausted as error:
+        return error.reason
+    return "begun"
 
 
 def _fetch(transfers: Transfers, request: ImageRequest) -> str:

@@ -15,6 +15,8 @@ def test_a_full_disk_is_told_leaves_nothing_and_the_image_comes_once_there_is_sp
     assert json.loads(done.stdout) == {
         "first": "Exhausted/NoSpace",
         "names": ["ballast"],
+        "again": "NoSpace",
+        "requests": 1,
         "second": "done",
         "left": ["image"],
         "whole": True,

@@ -115,3 +115,12 @@ def test_a_full_disk_ends_an_upload(pool: Pool, content: bytes, monkeypatch: pyt
         pool.transfers.open_upload(request, len(content))
     monkeypatch.undo()
     pool.transfers.open_upload(request, len(content)).close()
+
+
+def test_an_upload_that_goes_on_is_not_collected(pool: Pool, content: bytes) -> None:
+    request = _request(pool, content)
+    upload = pool.transfers.open_upload(request, len(content))
+    upload.write(content[:100])
+    assert pool.transfers.collect(str(pool.directory), []) == []
+    upload.close()
+    assert len(pool.transfers.collect(str(pool.directory), [])) == 2
