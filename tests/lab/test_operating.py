@@ -166,3 +166,33 @@ def test_top_shows_what_a_machine_takes(declared: Declared) -> None:
     assert line.split()[:3] == ["shown", "Running", "1"]
     assert float(line.split()[3]) >= 0
     assert line.split()[4].endswith("Mi")
+
+
+UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "xvirt-node.service"
+_READ_ONLY = 'mount -o remount,ro,bind / && exec "$@"'
+"""As ProtectSystem=strict: the node's own directories are mounts of their own and stay writable."""
+
+
+def test_the_plugin_does_its_work_with_the_rights_that_its_unit_leaves_it(
+    declared: Declared, guest_image: Path
+) -> None:
+    node = declared.node
+    [line] = [line for line in UNIT.read_text().splitlines() if line.startswith("CapabilityBoundingSet=")]
+    rights = ",".join("+" + name.lower().removeprefix("cap_") for name in line.partition("=")[2].split())
+    program = [str(Path(sys.executable).with_name("xvirt-node")), "--config", "/etc/xvirt/node.yaml"]
+    limits = ["setpriv", f"--bounding-set=-all,{rights}", "--inh-caps=-all", "--no-new-privs"]
+    node.stop_plugin()
+    node.start_service("plugin", ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", *limits, *program])
+    try:
+        wait_until(lambda: fetch(node, "/readyz")[0] == 200, WAIT_S, "the plugin to serve")
+        status = Path(f"/proc/{node.plugin_pid}/status").read_text()
+        assert re.search(r"CapEff:\s+0+f\n", status)
+        assert re.search(r"NoNewPrivs:\s+1\n", status)
+        declared.apply(network())
+        declared.apply(image(guest_image))
+        declared.apply(machine("limited", cloudInit={"userData": {"inline": "#cloud-config\n"}}))
+        declared.wait_ready(vm("limited"))
+        declared.delete(vm("limited"))
+    finally:
+        node.kill_plugin()
+        node.start_plugin()
