@@ -24,12 +24,14 @@ try:
     answer = urllib.request.urlopen(sys.argv[1], timeout=30)
 except urllib.error.HTTPError as error:
     answer = error
+except urllib.error.URLError:
+    sys.exit(print(0))
 sys.stdout.write(f"{answer.status}\\n" + answer.read().decode())
 """
 
 
 def fetch(node: Node, path: str) -> tuple[int, str]:
-    """Ask the monitoring port from inside the node: it listens on loopback alone."""
+    """Ask the monitoring port from inside the node: it listens on loopback alone. Code 0 where nobody listens."""
     text = node.run([sys.executable, "-c", _FETCH, f"http://127.0.0.1:9177{path}"]).stdout
     code, _, body = text.partition("\n")
     return int(code), body
@@ -182,7 +184,9 @@ def test_the_plugin_does_its_work_with_the_rights_that_its_unit_leaves_it(
     program = [str(Path(sys.executable).with_name("xvirt-node")), "--config", "/etc/xvirt/node.yaml"]
     limits = ["setpriv", f"--bounding-set=-all,{rights}", "--inh-caps=-all", "--no-new-privs"]
     node.stop_plugin()
-    node.start_service("plugin", ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", *limits, *program])
+    # TMPDIR: what PrivateTmp gives it.
+    argv = ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", *limits, *program]
+    node.start_service("plugin", argv, {"TMPDIR": "/run/xvirt"})
     try:
         wait_until(lambda: fetch(node, "/readyz")[0] == 200, WAIT_S, "the plugin to serve")
         status = Path(f"/proc/{node.plugin_pid}/status").read_text()
