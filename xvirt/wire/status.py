@@ -1,5 +1,24 @@
-"""Our errors and gRPC's status: one table, both ways. The whole error travels in the trailing metadata `xvirt-error-bin`; a status without
-it comes from gRPC itself or from something between, and is told with the target's name and what to do."""
+"""Our errors and gRPC's status: one table, both ways.
+
+  class                     sent as              a bare status is read as
+  XvirtError                UNKNOWN              InternalError
+  |-- InvalidSpec           INVALID_ARGUMENT     InvalidSpec
+  |-- Refused               FAILED_PRECONDITION  Refused, as OUT_OF_RANGE
+  |-- Conflict              ABORTED              Conflict, as ALREADY_EXISTS
+  |-- NotFound              NOT_FOUND            NotFound
+  |-- Forbidden             PERMISSION_DENIED    Forbidden, as UNAUTHENTICATED
+  |   `-- PolicyRefused     PERMISSION_DENIED
+  |-- Unsupported           UNIMPLEMENTED        Unsupported
+  |-- RetryLater            UNAVAILABLE
+  |   |-- Unavailable       UNAVAILABLE          Unavailable, as CANCELLED
+  |   |-- DeadlineExceeded  DEADLINE_EXCEEDED    DeadlineExceeded
+  |   |-- Busy              RESOURCE_EXHAUSTED
+  |   `-- Exhausted         RESOURCE_EXHAUSTED   Exhausted
+  `-- InternalError         INTERNAL             InternalError, as DATA_LOSS
+
+The whole error travels in the trailing metadata `xvirt-error-bin`, so the class is exact between our own ends. A status without it comes
+from gRPC itself or from something between, and is told with the target's name and what to do.
+"""
 
 from __future__ import annotations
 
