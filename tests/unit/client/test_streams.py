@@ -180,12 +180,14 @@ def test_what_nobody_waits_for_any_more_is_not_begun(served: Served) -> None:
     with grpc.insecure_channel(served.target.grpc_address()) as channel:
         stub: Any = NodeStub(channel)
         request = pb.GetRequest(ref=pb.ObjectRef(uid="u"))
-        threads = served.server._servers[0][0]._state.thread_pool._max_workers  # type: ignore[attr-defined]
+        state = served.server._servers[0][0]._state  # type: ignore[attr-defined]
+        threads = state.thread_pool._max_workers
         running = [stub.Get.future(request, timeout=PATIENCE_S) for _ in range(threads)]
         for _ in running:
             assert arrived.acquire(timeout=PATIENCE_S)
         waiting = stub.Get.future(request, timeout=0.2)
         assert waiting.exception(timeout=PATIENCE_S) is not None
+        eventually(lambda: "cancelled" in [call.client for call in tuple(state.rpc_states)])  # the server knows it too
         release.set()
         assert all(call.result(timeout=PATIENCE_S) for call in running)
         assert stub.NodeInfo(pb.NodeInfoRequest(), timeout=PATIENCE_S)
