@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-PROTOS = (Path("xvirt/nodeapi/v1/node.proto"), Path("xvirt/nodeapi/v1/image.proto"))
+PROTOS = Path("xvirt/nodeapi")
+"""Every .proto file below here has its stubs."""
 _TIMEOUT_S = 120
 
 
@@ -30,7 +31,7 @@ def _run_compiler(root: Path, output: Path) -> None:
     # protoc finds the plugins for types by PATH, and they stand beside the interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
-        [*command, *(str(root / proto) for proto in PROTOS)],
+        [*command, *map(str, sorted((root / PROTOS).rglob("*.proto")))],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
