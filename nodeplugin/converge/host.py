@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nodeplugin.clock import Clock
@@ -20,7 +20,7 @@ from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.port import Images
 from nodeplugin.plan.observation import HostUse, NodeSettings
 from nodeplugin.telemetry import SILENT, Telemetry
-from xvirt.domainxml.facts import DomainFacts, read_domain
+from xvirt.domainxml.facts import DiskFacts, DomainFacts, read_domain
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.errors import NotFound
 
@@ -31,6 +31,7 @@ class _Use:
     macs: frozenset[str]
     paths: frozenset[str]
     writable_paths: frozenset[str]
+    open_paths: frozenset[str]
     networks: frozenset[str]
     attached: Mapping[str, str]
     is_foreign: bool
@@ -97,19 +98,12 @@ class HostIndex:
 
     def use_by_others(self, uuid: str) -> HostUse:
         """What all domains but this one use."""
-        macs: dict[str, str] = {}
-        paths: dict[str, list[str]] = {}
-        writable: dict[str, list[str]] = {}
-        for use in self._all(but=uuid).values():
-            macs.update(dict.fromkeys(use.macs, use.name))
-            for path in use.paths:
-                paths.setdefault(path, []).append(use.name)
-            for path in use.writable_paths:
-                writable.setdefault(path, []).append(use.name)
+        others = self._all(but=uuid).values()
         return HostUse(
-            macs=macs,
-            paths={path: tuple(names) for path, names in paths.items()},
-            writable_paths={path: tuple(names) for path, names in writable.items()},
+            macs={mac: use.name for use in others for mac in use.macs},
+            paths=_names_by_path((use.name, use.paths) for use in others),
+            writable_paths=_names_by_path((use.name, use.writable_paths) for use in others),
+            open_paths=_names_by_path((use.name, use.open_paths) for use in others),
         )
 
     def users_of_path(self, path: str) -> tuple[str, ...]:
@@ -167,14 +161,15 @@ class HostIndex:
         live = definitions[0] if is_active else None
         if is_active:
             definitions.append(read_domain(parse_xml(self._hypervisor.domain_xml(uuid, XmlView.INACTIVE))))
-        disks = [disk for facts in definitions for disk in facts.disks if disk.path]
-        direct = {disk.path or "": disk.format for disk in disks}
+        disks = [disk for facts in definitions for disk in facts.disks]
+        direct = {disk.path: disk.format for disk in disks if disk.path}
         chains = {path for top, volume_format in direct.items() for path in self._chain(top, volume_format)}
         return _Use(
             name=name,
             macs=frozenset(nic.mac.lower() for facts in definitions for nic in facts.nics),
             paths=frozenset(direct) | chains,
-            writable_paths=frozenset(disk.path or "" for disk in disks if not disk.is_read_only),
+            writable_paths=_writable(disks),
+            open_paths=_writable(live.disks) if live else frozenset(),
             networks=frozenset(nic.network for nic in live.nics if nic.network) if live else frozenset(),
             attached=_attached(live),
             is_foreign=definitions[0].mark is None,
@@ -187,6 +182,18 @@ class HostIndex:
             with self._lock:
                 self._chains[path] = known
         return known
+
+
+def _writable(disks: Iterable[DiskFacts]) -> frozenset[str]:
+    return frozenset(disk.path for disk in disks if disk.path and not disk.is_read_only)
+
+
+def _names_by_path(uses: Iterable[tuple[str, frozenset[str]]]) -> dict[str, tuple[str, ...]]:
+    names: dict[str, list[str]] = {}
+    for name, paths in uses:
+        for path in paths:
+            names.setdefault(path, []).append(name)
+    return {path: tuple(found) for path, found in names.items()}
 
 
 def _attached(live: DomainFacts | None) -> dict[str, str]:

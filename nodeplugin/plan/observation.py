@@ -53,11 +53,13 @@ class References:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostUse:
-    """What the host's other domains use: MAC -> domain name, volume path -> names of domains (its own excluded)."""
+    """What the host's other domains use: MAC -> domain name, volume path -> names of domains (its own excluded). `open_paths` are those
+    that a running domain may write to at this moment."""
 
     macs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     paths: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     writable_paths: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    open_paths: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

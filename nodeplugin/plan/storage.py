@@ -118,8 +118,8 @@ def _find_origin(content: Content, references: References, use: HostUse) -> Reso
         return None
     missing = Obstacle("DiskNotFound", f"VirtualDisk {content.clone} is not there; apply it")
     found = references.disks.get(content.clone, missing)
-    if isinstance(found, ResolvedVolume) and use.writable_paths.get(found.path):
-        users = ", ".join(use.writable_paths[found.path])
+    if isinstance(found, ResolvedVolume) and use.open_paths.get(found.path):
+        users = ", ".join(use.open_paths[found.path])
         return Obstacle(
             "DiskInUse", f"VirtualDisk {content.clone} is in use by {users}; stop it, then the copy is made"
         )
