@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -148,6 +149,22 @@ def test_a_network_event_makes_no_definition_be_read_again(hypervisor: FakeHyper
     before = definitions.meta(UUID)
     definitions._on_event(HypervisorEvent(kind=EventKind.NETWORK, subject=UUID))
     assert definitions.meta(UUID) is before
+
+
+def test_all_definitions_are_read_again_after_libvirt_was_away(hypervisor: FakeHypervisor) -> None:
+    definitions = Definitions(hypervisor)
+    before = definitions.meta(UUID)
+    hypervisor.lose_connection()
+    hypervisor.restore_connection()
+    assert definitions.meta(UUID) == before
+    assert definitions.meta(UUID) is not before
+
+
+def test_a_disk_that_is_told_twice_is_one_series(hypervisor: FakeHypervisor) -> None:
+    # Prometheus refuses a whole scrape for one series that comes twice.
+    twice: dict[str, Any] = {"block.0.rd.bytes": 1, "block.1.rd.bytes": 2, "block.1.name": "vda"}
+    hypervisor.domain(UUID).counters = twice
+    assert scrape(hypervisor).value("libvirt_domain_block_stats_read_bytes_total", target_device="vda") == 1
 
 
 def test_disk_meta_and_io_limits_come_from_the_definition() -> None:
