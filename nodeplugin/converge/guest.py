@@ -1,7 +1,7 @@
 """What guests say: addresses, and whether their QEMU answers. Asked beside convergence, never in its way.
 
-Two threads of their own ask each running machine every few seconds until it has an address, and rarely from then on; an answer that
-differs brings the machine's key up, and its worker writes the status.
+Two threads of their own ask each running machine every few seconds until it has an address, ever more rarely the longer it takes, and
+rarely from then on; an answer that differs brings the machine's key up, and its worker writes the status.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from xvirt.model.errors import Busy, DeadlineExceeded, XvirtError
 
 THREADS = 2
 SEARCH_INTERVAL_S = 2.0
+SEARCH_SHARE = 1 / 8
+"""An address is known at most so much later, of the time that the guest took to have one. A machine without a NIC never has one."""
 SETTLED_INTERVAL_S = 30.0
 
 
@@ -28,7 +30,9 @@ class GuestWatch:
         self._wake = wake
         self._lock = threading.Lock()
         self._facts: dict[str, GuestFacts] = {}
-        self._followed: set[str] = set()
+        self._clock = clock
+        self._followed: dict[str, float] = {}
+        """Machines that run, and when the search for their addresses began."""
         self._queue = WorkQueue(clock)
         self._workers = Workers("guest", THREADS, self._queue, self._ask)
 
@@ -44,10 +48,10 @@ class GuestWatch:
         """A machine runs, or no longer does."""
         with self._lock:
             is_new = is_active and uid not in self._followed
-            if is_active:
-                self._followed.add(uid)
-            else:
-                self._followed.discard(uid)
+            if is_new:
+                self._followed[uid] = self._clock.monotonic_s()
+            elif not is_active:
+                self._followed.pop(uid, None)
                 self._facts.pop(uid, None)
         if is_new:
             self._queue.add(uid)
@@ -56,6 +60,8 @@ class GuestWatch:
         """Ask again now: something in the guest has changed."""
         with self._lock:
             is_followed = uid in self._followed
+            if is_followed:
+                self._followed[uid] = self._clock.monotonic_s()
         if is_followed:
             self._queue.add(uid)
 
@@ -74,9 +80,10 @@ class GuestWatch:
             if uid not in self._followed:
                 return
             self._facts[uid] = new
+            elapsed_s = self._clock.monotonic_s() - self._followed[uid]
         if new != old:
             self._wake(uid)
-        self._queue.add(uid, SETTLED_INTERVAL_S if new.addresses and new.is_responding else SEARCH_INTERVAL_S)
+        self._queue.add(uid, pause_s(new, elapsed_s))
 
     def _answer(self, uid: str, old: GuestFacts) -> GuestFacts:
         try:
@@ -89,3 +96,12 @@ class GuestWatch:
         usable = [item for item in addresses if not item.address.lower().startswith("fe80:")]
         ordered = sorted(usable, key=lambda item: (item.mac, ":" in item.address, item.address))
         return GuestFacts(addresses=tuple(ordered), is_responding=True)
+
+
+def pause_s(facts: GuestFacts, elapsed_s: float) -> float:
+    """How long to wait before a machine is asked again. One that does not respond is refused at once, which costs nothing."""
+    if not facts.is_responding:
+        return SEARCH_INTERVAL_S
+    if facts.addresses:
+        return SETTLED_INTERVAL_S
+    return min(SETTLED_INTERVAL_S, max(SEARCH_INTERVAL_S, elapsed_s * SEARCH_SHARE))
