@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 
+from lxml import etree
+
 from nodeplugin.plan.intent import Intent, MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
 from xvirt.domainxml.disks import SEED_ALIAS, render_disk
-from xvirt.domainxml.facts import DiskFacts, DomainFacts, NicFacts
-from xvirt.domainxml.nics import render_nic
-from xvirt.domainxml.tree import to_text
+from xvirt.domainxml.elements import alias_of
+from xvirt.domainxml.facts import DiskFacts, DomainFacts
+from xvirt.domainxml.nics import changed_nic
+from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import device_alias
-from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice, LinkState, Nic
+from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice
 
 DETACH_REPEAT_S = 20.0
 """A guest is asked again after this long (OpenStack nova asks 8 times, 20 s apart)."""
@@ -135,18 +138,19 @@ def _plan_nics(desired: MachineDesired, intent: Intent, live: DomainFacts, chang
                 changes.drift.append(f"NIC {facts.mac} was attached by hand")
             what = f"NIC {facts.name or facts.mac}"
             changes.steps.append(DetachDevice(uuid=desired.stored.uid, what=what, alias=alias, xml=facts.xml))
+    defined = {alias_of(element): element for element in _definition(intent).iterfind("devices/interface")}
     for alias, nic in wanted.items():
-        found = present.get(alias)
-        element = render_nic(desired.resource, nic, intent.networks[nic.network], desired.stored.uid)
+        found, element = present.get(alias), defined[alias]
         if found is None:
             step = AttachDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", alias=alias, xml=to_text(element))
             changes.attach(step, f"spec.nics[{nic.name}]", needs_port=True)
-        elif _is_rewired(nic, found, intent):
-            step_update = UpdateDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", xml=to_text(element))
-            changes.steps.append(step_update)
+            continue
+        changed = changed_nic(parse_xml(found.xml), element)
+        if changed is not None:
+            update = UpdateDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", xml=to_text(changed))
+            changes.steps.append(update)
 
 
-def _is_rewired(nic: Nic, found: NicFacts, intent: Intent) -> bool:
-    backing = intent.networks[nic.network]
-    is_moved = backing.network != found.network if backing.network else backing.bridge != found.bridge
-    return is_moved or found.link_up != (nic.link_state is LinkState.UP)
+def _definition(intent: Intent) -> etree._Element:
+    assert intent.root is not None, "devices of a running domain are planned where nothing is in the way"
+    return intent.root

@@ -27,7 +27,10 @@ _DEVICE_WORDS = (
 )
 _ROOT_TAGS = frozenset(_ROOT_WORDS.split())
 _DEVICE_TAGS = frozenset(_DEVICE_WORDS.split())
-_UPDATABLE = {"interface": {"link", "source", "bandwidth", "filterref", "mtu", "alias", "address"}, "disk": {"source"}}
+_UPDATABLE = {
+    "interface": {"link", "source", "bandwidth", "filterref", "alias", "address", "target"},
+    "disk": {"source"},
+}
 _KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KiB": 1, "k": 1, "MiB": 1 << 10, "M": 1 << 10, "GiB": 1 << 20, "G": 1 << 20}
 _KIB |= {"TiB": 1 << 30}
 
@@ -289,8 +292,10 @@ def update(root: etree._Element, device: etree._Element, uuid: str) -> None:
     for tag in sorted({str(item.tag) for item in (*found, *device)} - allowed):
         if _text(found.find(tag)) != _text(device.find(tag)) and device.find(tag) is not None:
             raise Unsupported(f"{action}: libvirt says: cannot modify {device.tag} {tag}")
-    for tag in allowed - {"alias", "address"}:
+    for tag in allowed - {"alias", "address", "target"}:
         _replace(found, device, tag)
+    if device.tag == "interface":
+        found.set("type", device.get("type", "network"))
 
 
 def _update_memory(found: etree._Element, device: etree._Element, action: str) -> None:

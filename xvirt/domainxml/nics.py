@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 from lxml import etree
 
 from xvirt.domainxml.context import NetworkBacking
-from xvirt.domainxml.elements import child
+from xvirt.domainxml.elements import attribute, child, integer
+from xvirt.domainxml.tree import canonical
 from xvirt.model.identity import device_alias, mac_address
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import LinkState, Nic
+from xvirt.model.virtualmachine import LinkState, Nic, NicBandwidth, TrafficLimit
+
+_LIMIT_ATTRIBUTES = ("average", "peak", "burst")
+_DIRECTIONS = ("inbound", "outbound")
 
 
 def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -> etree._Element:
@@ -17,9 +23,81 @@ def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -
     element = etree.Element("interface", {"type": "network" if is_network else "bridge"})
     child(element, "mac", {"address": nic.mac or mac_address(uid, nic.name)})
     child(element, "source", {"network": backing.network} if is_network else {"bridge": backing.bridge})
+    if nic.bandwidth is not None:
+        _add_bandwidth(element, nic.bandwidth)
     child(element, "model", {"type": nic.model.value})
+    if nic.queues is not None:
+        child(element, "driver", {"queues": str(nic.queues)})
+    if nic.mtu is not None:
+        child(element, "mtu", {"size": str(nic.mtu)})
     child(element, "link", {"state": "up" if nic.link_state is LinkState.UP else "down"})
     if nic.boot_order is not None:
         child(element, "boot", {"order": str(nic.boot_order)})
     child(element, "alias", {"name": device_alias("nic", nic.name)})
     return element
+
+
+def _add_bandwidth(element: etree._Element, declared: NicBandwidth) -> None:
+    limits = {"inbound": declared.inbound, "outbound": declared.outbound}
+    if not any(limits.values()):
+        return
+    bandwidth = child(element, "bandwidth")
+    for direction, limit in limits.items():
+        if limit is not None:
+            _add_limit(bandwidth, direction, limit)
+
+
+def _add_limit(bandwidth: etree._Element, direction: str, limit: TrafficLimit) -> None:
+    """libvirt hands a rate to tc as `kbps`, which are 1000 bytes per second (tc(8)), and a burst as `kb`, which are 1024 bytes."""
+    values = {
+        "average": str(-(-limit.average // 1000)),
+        "peak": None if limit.peak is None else str(-(-limit.peak // 1000)),
+        "burst": None if limit.burst is None else str(-(-limit.burst // 1024)),
+    }
+    child(bandwidth, direction, values)
+
+
+# what changed
+
+
+def changed_nic(live: etree._Element, wanted: etree._Element) -> etree._Element | None:
+    """What to hand to libvirt so that a running card becomes the wanted one as far as it can without being unplugged; None where
+    nothing is to be done.
+
+    All that only a restart can change stays as it runs: libvirt refuses an update that asks for it, and what else is in it.
+    """
+    different = [tag for tag, read in _LIVE_PARTS.items() if read(live) != read(wanted)]
+    if not different:
+        return None
+    changed = copy.deepcopy(live)
+    # libvirt makes a new port of the network for the update, so even a source that stays is given without its old one.
+    for tag in {"source", *different}:
+        for old in changed.findall(tag):
+            changed.remove(old)
+        changed.extend(copy.deepcopy(wanted.findall(tag)))
+    changed.set("type", wanted.get("type", ""))
+    return changed
+
+
+def _source_of(element: etree._Element) -> tuple[str, str, str]:
+    """A running card on a libvirt network shows that network's bridge, too."""
+    network, portgroup = attribute(element, "source", "network"), attribute(element, "source", "portgroup")
+    return (network, portgroup, "" if network else attribute(element, "source", "bridge"))
+
+
+def _bandwidth_of(element: etree._Element) -> tuple[int, ...]:
+    """Zero where nothing is said, which is what libvirt makes of it."""
+    paths = [(f"bandwidth/{direction}", name) for direction in _DIRECTIONS for name in _LIMIT_ATTRIBUTES]
+    return tuple(integer(attribute(element, path, name)) for path, name in paths)
+
+
+def _is_up(element: etree._Element) -> bool:
+    return attribute(element, "link", "state") != "down"
+
+
+def _filter_of(element: etree._Element) -> bytes:
+    found = element.find("filterref")
+    return canonical(found) if found is not None else b""
+
+
+_LIVE_PARTS = {"source": _source_of, "bandwidth": _bandwidth_of, "link": _is_up, "filterref": _filter_of}

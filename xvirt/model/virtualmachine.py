@@ -396,8 +396,54 @@ class Disk:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrafficLimit:
+    """How fast one direction of a card may be."""
+
+    average: ByteSize = field(
+        "Bytes per second in the long run; rounded up to whole kilobytes (1000 bytes).",
+        LIVE,
+        unit="bytes",
+        minimum=1000,
+        maximum=limits.NIC_RATE_MAX_BYTES,
+    )
+    peak: ByteSize | None = field(
+        "Bytes per second while `burst` lasts; absent: `average`.",
+        LIVE,
+        default=None,
+        unit="bytes",
+        minimum=1000,
+        maximum=limits.NIC_RATE_MAX_BYTES,
+    )
+    burst: ByteSize | None = field(
+        "Bytes that may pass at `peak`; rounded up to whole KiB; absent: libvirt's.",
+        LIVE,
+        default=None,
+        unit="bytes",
+        minimum=1024,
+        maximum=limits.NIC_BURST_MAX_BYTES,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NicBandwidth:
+    """Limits of a card, as the guest sees them."""
+
+    inbound: TrafficLimit | None = field("What the guest receives; absent: not limited.", LIVE, default=None)
+    outbound: TrafficLimit | None = field("What the guest sends; absent: not limited.", LIVE, default=None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Nic:
     """One network card."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda nic: nic.queues is None or nic.model is NicModel.VIRTIO,
+            "!has(self.queues) || !has(self.model) || self.model == 'virtio'",
+            "only model virtio has queues; remove queues or use virtio",
+            "queues",
+        ),
+    )
 
     name: str = field("Name of the card in this machine.", FIXED, format=Format.LABEL, max_length=63)
     network: str = field(
@@ -408,6 +454,18 @@ class Nic:
     )
     model: NicModel = field("Emulated card.", RESTART, default=NicModel.VIRTIO)
     link_state: LinkState = field("Whether the cable is plugged in.", LIVE, default=LinkState.UP)
+    bandwidth: NicBandwidth | None = field("Limits of its traffic; absent: none.", LIVE, default=None)
+    queues: int | None = field(
+        "Queues of a virtio card, at best one per vCPU; absent: one.", RESTART, default=None, minimum=1, maximum=256
+    )
+    mtu: int | None = field(
+        "MTU that the card offers its guest and its tap has; absent: the network's.",
+        RESTART,
+        default=None,
+        unit="bytes",
+        minimum=68,
+        maximum=65535,
+    )
     boot_order: int | None = field("Place in the boot order.", RESTART, default=None, minimum=1, maximum=64)
 
 
