@@ -20,7 +20,6 @@ from nodeplugin.server_options import ServerLimits
 from nodeplugin.server_streams import StreamSlots
 from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
 from xvirt.model.errors import (
-    DeadlineExceeded,
     Forbidden,
     InternalError,
     InvalidSpec,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.unit.cli.live_node import LiveNode, eventually
@@ -215,3 +217,19 @@ def test_an_error_keeps_no_trace_of_grpc(connect: Connect, tmp_path: Path) -> No
     with pytest.raises(Unavailable) as found:
         connect(Target(f"unix://{tmp_path}/none.sock"), SHORT).get(REF)
     assert found.value.__suppress_context__
+
+
+def test_a_watch_that_is_ended_without_an_error_is_unavailable_all_the_same(connect: Connect, tmp_path: Path) -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    done_at_once: Any = grpc.unary_stream_rpc_method_handler(lambda request, context: iter(()))
+    service = grpc.method_handlers_generic_handler("xvirt.nodeapi.v1.Node", {"Watch": done_at_once})
+    server.add_generic_rpc_handlers((service,))
+    server.add_insecure_port(f"unix:{tmp_path}/brief.sock")
+    server.start()
+    try:
+        client = connect(Target(f"unix://{tmp_path}/brief.sock"))
+        with pytest.raises(Unavailable) as found, client.watch() as events:
+            next(events)
+        assert found.value.reason == "WatchEnded"
+    finally:
+        server.stop(0).wait(PATIENCE_S)
