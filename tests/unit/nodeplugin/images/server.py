@@ -28,6 +28,8 @@ class Ranges(enum.Enum):
     IGNORED = "ignored"
     WRONG = "wrong"
     """206 with other bytes than asked for."""
+    UNCONDITIONAL = "unconditional"
+    """206 also where If-Range names other content."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class FaultServer:
         if wanted is None or reply.ranges is Ranges.IGNORED:
             return 0
         condition = handler.headers.get("If-Range")
-        if condition is not None and condition != etag:
+        if condition is not None and condition != etag and reply.ranges is not Ranges.UNCONDITIONAL:
             return 0
         return int(wanted.removeprefix("bytes=").removesuffix("-"))
 

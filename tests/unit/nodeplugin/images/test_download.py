@@ -86,6 +86,13 @@ def test_a_server_that_cannot_go_on_is_read_from_the_start(
     assert (pool.directory / "one.img").read_bytes() == wanted
 
 
+def test_a_part_of_other_content_is_not_put_behind_the_first(pool: Pool, serve: Serve, content: bytes) -> None:
+    other = bytes(reversed(content))
+    changed = Reply(etag='"two"', content=other, ranges=Ranges.UNCONDITIONAL)
+    facts = pool.fetch(pool.request(serve(Reply(cut_after=100_000), changed).url))
+    assert facts.checksum == checksum(other)
+
+
 def test_without_etag_and_checksum_nothing_is_resumed(pool: Pool, serve: Serve, content: bytes) -> None:
     server = serve(Reply(cut_after=100_000, etag=""), Reply(etag=""))
     assert pool.fetch(pool.request(server.url)).checksum == checksum(content)
@@ -177,10 +184,18 @@ def test_a_redirect_is_followed(pool: Pool, serve: Serve, content: bytes) -> Non
     assert pool.fetch(pool.request(server.url)).checksum == checksum(content)
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "//", "http://user:pw@127.0.0.1/"])
-def test_a_redirect_out_of_http_is_refused(pool: Pool, serve: Serve, target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("file:///etc/passwd", "RedirectDenied"),
+        ("ftp://127.0.0.1/x", "RedirectDenied"),
+        ("http://[::1/", "RedirectDenied"),
+        ("http://user:pw@127.0.0.1/", "BadSource"),
+    ],
+)
+def test_a_redirect_out_of_http_is_refused(pool: Pool, serve: Serve, target: str, reason: str) -> None:
     error = pool.fails(pool.request(serve(Reply(status=301, location=target)).url))
-    assert type(error) is Refused
+    assert (type(error), _reason(error)) == (Refused, reason)
     assert pool.names() == []
 
 
