@@ -227,12 +227,22 @@ class Converger:
             self._host.index.drop_networks()
             self.enqueue(event.subject)
             self.enqueue_unready()
+            self._enqueue_plugged_in(event.subject)
         elif event.kind is EventKind.POOL:
             self._host.index.drop_pools()
             self.enqueue(event.subject)
             self.enqueue_unready()
         else:
             self._on_domain_event(event)
+
+    def _enqueue_plugged_in(self, uid: str) -> None:
+        """Machines of a network: a tap that lost its bridge is plugged in again."""
+        network = self._store.find(uid)
+        if network is None or network.kind != "VirtualNetwork":
+            return
+        for stored in self._store.list_objects(MACHINE, network.namespace):
+            if any(nic["network"] == network.name for nic in stored.document["spec"].get("nics", ())):
+                self.enqueue(stored.uid)
 
     def _on_domain_event(self, event: HypervisorEvent) -> None:
         self._host.index.drop(event.subject)

@@ -124,6 +124,11 @@ class HostIndex:
         """Names of the running domains with a NIC in a libvirt network."""
         return tuple(sorted(use.name for use in self._all().values() if name in use.networks))
 
+    def foreign_users_of_network(self, name: str) -> tuple[str, ...]:
+        """Of `users_of_network`, those that xVirt does not own."""
+        uses = self._all().values()
+        return tuple(sorted(use.name for use in uses if use.is_foreign and name in use.networks))
+
     def attachments(self, path: str) -> tuple[tuple[str, str], ...]:
         """(uuid, target) of the running domains that have a volume as a disk."""
         return tuple((uuid, use.attached[path]) for uuid, use in sorted(self._all().items()) if path in use.attached)

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
 
 from lxml import etree
 
@@ -29,8 +30,9 @@ from nodeplugin.plan.storage import inline_path
 from nodeplugin.plan.volume import disk_path, image_path, image_request
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
-from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.facts import NicFacts, read_domain
 from xvirt.domainxml.tree import canonical, parse_xml
+from xvirt.model.errors import NotFound
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
@@ -74,7 +76,24 @@ class Observer:
             stop_elapsed_s=self._timers.stop_elapsed_s(stored.uid),
             off_elapsed_s=self._timers.off_elapsed_s(stored.uid),
             detach_elapsed_s=self._timers.detach_elapsed_s(stored.uid),
+            unplugged=self._unplugged(live.facts.nics) if live else frozenset(),
         )
+
+    def _unplugged(self, nics: Iterable[NicFacts]) -> frozenset[str]:
+        """Aliases of the NICs whose network runs and does not know them. The index may be older than the network, and lack it."""
+        networks = self._host.index.networks()
+        found = set()
+        for nic in nics:
+            record = networks.get(nic.network or "")
+            if record is None or not record.is_active or nic.port_id is None:
+                continue
+            try:
+                is_plugged = self._host.hypervisor.has_network_port(record.uuid, nic.port_id)
+            except NotFound:
+                continue
+            if not is_plugged:
+                found.add(nic.alias)
+        return frozenset(found)
 
     def _definitions(self, domain: DomainRecord | None) -> tuple[Definition | None, Definition | None]:
         if domain is None:
@@ -268,6 +287,7 @@ class Observer:
             record=record,
             live_xml=self._host.hypervisor.live_network_xml(stored.uid) if is_active else "",
             users=self._host.index.users_of_network(name),
+            foreign_users=self._host.index.foreign_users_of_network(name),
         )
 
     def pool(self, stored: StoredObject, resource: Resource) -> PoolObservation:

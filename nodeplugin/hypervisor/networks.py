@@ -72,6 +72,18 @@ class LibvirtNetworks(LibvirtAccess):
         text: str = self._on_network("read", uuid, lambda network: network.XMLDesc(0))
         return text
 
+    def has_network_port(self, uuid: str, port_id: str) -> bool:
+        def work(network: libvirt.virNetwork) -> bool:
+            try:
+                network.portLookupByUUIDString(port_id)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_NETWORK_PORT:
+                    raise
+                return False
+            return True
+
+        return self._on_network("look up a port of", uuid, work)
+
 
 def present(items: Iterable[Item], read: Callable[[Item], T], gone: int) -> list[T]:
     """Read each; one that vanished since it was listed (libvirt says `gone`) is left out. Any other error is raised: a list that

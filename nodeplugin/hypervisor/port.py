@@ -322,6 +322,10 @@ class Networks(Protocol):
     def live_network_xml(self, uuid: str) -> str:
         """XML of the running network (the definition where it is off)."""
 
+    def has_network_port(self, uuid: str, port_id: str) -> bool:
+        """Whether a network knows the port that a running domain's NIC names. A network that was stopped has lost all its ports, and the
+        NICs' taps are in no bridge, also after it was started again: libvirt plugs none in by itself."""
+
 
 class NetworkSection(enum.Enum):
     """What virNetworkUpdate can change."""

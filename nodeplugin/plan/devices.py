@@ -15,7 +15,7 @@ from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, U
 from xvirt.domainxml.disks import SEED_ALIAS, render_disk
 from xvirt.domainxml.elements import alias_of
 from xvirt.domainxml.facts import DiskFacts, DomainFacts
-from xvirt.domainxml.nics import changed_nic
+from xvirt.domainxml.nics import changed_nic, plugged_again
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import device_alias
 from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice
@@ -51,7 +51,7 @@ def plan_devices(desired: MachineDesired, observed: MachineObservation, intent: 
         return changes
     changes.free_ports = live.facts.free_pcie_ports
     _plan_disks(desired, observed, intent, live.facts, changes)
-    _plan_nics(desired, intent, live.facts, changes)
+    _plan_nics(desired, observed, intent, changes)
     return changes
 
 
@@ -129,8 +129,8 @@ def _change_disk(
         changes.steps.append(step)
 
 
-def _plan_nics(desired: MachineDesired, intent: Intent, live: DomainFacts, changes: DeviceChanges) -> None:
-    present = {nic.alias: nic for nic in live.nics}
+def _plan_nics(desired: MachineDesired, observed: MachineObservation, intent: Intent, changes: DeviceChanges) -> None:
+    present = {nic.alias: nic for nic in observed.live.facts.nics} if observed.live else {}
     wanted = {device_alias("nic", nic.name): nic for nic in desired.spec.nics}
     for alias, facts in present.items():
         if alias not in wanted:
@@ -145,10 +145,17 @@ def _plan_nics(desired: MachineDesired, intent: Intent, live: DomainFacts, chang
             step = AttachDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", alias=alias, xml=to_text(element))
             changes.attach(step, f"spec.nics[{nic.name}]", needs_port=True)
             continue
-        changed = changed_nic(parse_xml(found.xml), element)
-        if changed is not None:
+        is_unplugged = alias in observed.unplugged and bool(found.bridge)
+        for changed in _changed_nics(parse_xml(found.xml), element, is_unplugged=is_unplugged):
             update = UpdateDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", xml=to_text(changed))
             changes.steps.append(update)
+
+
+def _changed_nics(live: etree._Element, wanted: etree._Element, *, is_unplugged: bool) -> tuple[etree._Element, ...]:
+    if is_unplugged:
+        return plugged_again(live, wanted)
+    changed = changed_nic(live, wanted)
+    return () if changed is None else (changed,)
 
 
 def _definition(intent: Intent) -> etree._Element:

@@ -29,7 +29,7 @@ from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec
-from xvirt.model.virtualnetwork import NetworkMode, VirtualNetworkSpec
+from xvirt.model.virtualnetwork import NetworkMode, NetworkUpdatePolicy, VirtualNetworkSpec
 
 
 def plan_network(stored: StoredObject, resource: Resource, observed: NetworkObservation) -> Plan:
@@ -58,8 +58,10 @@ def plan_network(stored: StoredObject, resource: Resource, observed: NetworkObse
         return Plan(steps=tuple(_update(stored.uid, update) for update in live.updates))
     if not live.restart_paths:
         return Plan(steps=defined)
-    if observed.users:
+    must_wait = observed.foreign_users if spec.update_policy is NetworkUpdatePolicy.RESTART else observed.users
+    if must_wait:
         return Plan(steps=defined, restart_required=live.restart_paths)
+    # The machines' own workers plug their taps in again: they are woken by the network's events.
     return Plan(steps=(define, StopNetwork(uuid=stored.uid), StartNetwork(uuid=stored.uid)))
 
 

@@ -79,6 +79,7 @@ class MachineObservation:
 
     `volumes` maps the paths that the machine would use to facts (None: not there). `stop_elapsed_s`: since the guest was first
     asked to stop; `off_elapsed_s`: since the domain was first seen off; `detach_elapsed_s`: alias -> since its release was asked.
+    `unplugged`: aliases of NICs that their network does not know (any more): their taps are in no bridge.
     """
 
     domain: DomainRecord | None
@@ -94,6 +95,7 @@ class MachineObservation:
     stop_elapsed_s: float | None = None
     off_elapsed_s: float = 0.0
     detach_elapsed_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    unplugged: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,12 +114,13 @@ class VolumeObservation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkObservation:
-    """A VirtualNetwork on its host."""
+    """A VirtualNetwork on its host. `users`: names of the running domains with a NIC in it; of these, `foreign_users` are not ours."""
 
     record: NetworkRecord | None
     live_xml: str = ""
     name_holder: str | None = None
     users: tuple[str, ...] = ()
+    foreign_users: tuple[str, ...] = ()
     has_bridge: bool = True
 
 

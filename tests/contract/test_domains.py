@@ -455,37 +455,6 @@ def test_a_nic_is_attached_and_its_link_changed_live(subject: Subject) -> None:
         subject.hypervisor.update_device(identity, nic_xml("52:54:00:aa:bb:99", "lan", alias="ua-x"), Scope.LIVE)
 
 
-def test_what_a_nic_has_from_its_start_cannot_change_live(subject: Subject) -> None:
-    subject.hypervisor.start_network(_network(subject, "lan"))
-    identity = subject.running(DomainDraft(devices=nic_xml(MAC, "lan")))
-    for more in ("<mtu size='1400'/>", "<driver queues='2'/>"):
-        changed = nic_xml(MAC, "lan").replace("<link", f"{more}<link")
-        with pytest.raises((Unsupported, InvalidSpec)):
-            subject.hypervisor.update_device(identity, changed, Scope.LIVE)
-
-
-def test_a_nic_moves_live_between_networks_and_bridges(subject: Subject) -> None:
-    subject.hypervisor.start_network(_network(subject, "lan"))
-    other = new_uuid()
-    subject.hypervisor.define_network(network_xml("other", other).replace("10.99.0.", "10.98.0."))
-    subject.hypervisor.start_network(other)
-    bridge = next(record.bridge for record in subject.hypervisor.list_networks() if record.name == "other")
-    identity = subject.running(DomainDraft(devices=nic_xml(MAC, "lan")))
-    wanted = nic_xml(MAC, "lan")
-    for changed in (wanted.replace("'lan'", "'other'"), _bridged(wanted, bridge), wanted):
-        subject.hypervisor.update_device(identity, changed, Scope.LIVE)
-        nic = _root(subject, identity).find("devices/interface")
-        assert nic is not None
-        expected = etree.fromstring(changed)
-        assert nic.get("type") == expected.get("type")
-        path = f"string(source/@{expected.get('type')})"
-        assert nic.xpath(path) == expected.xpath(path)
-
-
-def _bridged(nic: str, bridge: str) -> str:
-    return nic.replace("type='network'", "type='bridge'").replace("network='lan'", f"bridge='{bridge}'")
-
-
 # guests
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
+import uuid as uuids
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -45,6 +46,8 @@ class FakeBase:
         self._lock = threading.RLock()
         self._domains: dict[str, FakeDomain] = {}
         self._networks: dict[str, FakeThing] = {}
+        self._ports: dict[str, set[str]] = {}
+        """Ports of active networks: where running domains' NICs are plugged in."""
         self._pools: dict[str, FakeThing] = {}
         self._ids = itertools.count(1)
         self._listeners: list[EventListener] = []
@@ -59,6 +62,18 @@ class FakeBase:
             result = call()
         self._flush()
         return result
+
+    def plug_in(self, nic: etree._Element) -> None:
+        """What libvirt does with a running NIC on a network: a new port there, and the network's bridge."""
+        source = nic.find("source[@network]")
+        if source is None:
+            return
+        for network in self._networks.values():
+            if network.name == source.get("network") and network.live is not None:
+                port = str(uuids.UUID(int=next(self._ids)))
+                self._ports.setdefault(network.uuid, set()).add(port)
+                source.set("portid", port)
+                source.set("bridge", str(network.live.xpath("string(bridge/@name)")))
 
     def tell(self, kind: EventKind, subject: str, detail: str) -> None:
         """Note an event; it is delivered when the call ends."""

@@ -109,6 +109,8 @@ class FakeDomains(FakeBase):
         self._check_networks(domain)
         self._check_disks(domain)
         domain.start(next(self._ids))
+        for nic in domain.live.iterfind("devices/interface") if domain.live is not None else ():
+            self.plug_in(nic)
         self.tell(EventKind.LIFECYCLE, uuid, f"started/{domain.reason}")
 
     def _check_networks(self, domain: FakeDomain) -> None:
@@ -215,6 +217,7 @@ class FakeDomains(FakeBase):
             self._check_file(uuid, source.get("file", ""))
         for root in trees:
             xml_work.attach(root, device, uuid)
+            self._plug_in_live(uuid, root, device)
         if scope is not Scope.CONFIG:
             self.tell(EventKind.DEVICE_ADDED, uuid, str(device.xpath("string(alias/@name)")))
 
@@ -236,6 +239,12 @@ class FakeDomains(FakeBase):
         device = _parse_device(xml)
         for root in self._trees(uuid, scope):
             xml_work.update(root, device, uuid)
+            self._plug_in_live(uuid, root, device)
+
+    def _plug_in_live(self, uuid: str, root: etree._Element, device: etree._Element) -> None:
+        found = xml_work.find_device(root, device)
+        if found is not None and device.tag == "interface" and root is self._domains[uuid].live:
+            self.plug_in(found)
 
     @mutating
     def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:

@@ -84,6 +84,7 @@ class FakeNetworks(FakeBase):
         if not network.is_active:
             raise _refused("network", uuid, "network is not active")
         network.live = None
+        self._ports.pop(uuid, None)
         if not network.is_persistent:
             del self._networks[uuid]
         self.tell(EventKind.NETWORK, uuid, "3/0")
@@ -112,6 +113,11 @@ class FakeNetworks(FakeBase):
     def live_network_xml(self, uuid: str) -> str:
         network = _get(self._networks, "network", uuid)
         return xml_work.to_text(network.config if network.live is None else network.live)
+
+    @reading
+    def has_network_port(self, uuid: str, port_id: str) -> bool:
+        _get(self._networks, "network", uuid)
+        return port_id in self._ports.get(uuid, ())
 
     def _restart_networks(self) -> None:
         for network in self._networks.values():

@@ -64,9 +64,7 @@ def empty_machine(name: str, **spec: Any) -> Document:
         name,
         cpu={"cores": 1},
         memory={"size": "32Mi"},
-        disks=[],
-        nics=[],
-        **{"terminationGracePeriodSeconds": 0} | spec,
+        **{"disks": [], "nics": [], "terminationGracePeriodSeconds": 0} | spec,
     )
 
 

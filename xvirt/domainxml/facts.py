@@ -36,13 +36,15 @@ class DiskFacts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NicFacts:
-    """One NIC. A running one on a libvirt network has that network's bridge, too; `target` is its device on the host."""
+    """One NIC. A running one on a libvirt network has that network's bridge and its port there, too; `target` is its device on the
+    host."""
 
     alias: str
     name: str
     mac: str
     network: str | None
     bridge: str | None
+    port_id: str | None
     link_up: bool
     target: str | None
     model: str
@@ -152,6 +154,7 @@ def _nic(element: etree._Element) -> NicFacts:
         mac=attribute(element, "mac", "address").lower(),
         network=attribute(element, "source", "network") or None,
         bridge=attribute(element, "source", "bridge") or None,
+        port_id=attribute(element, "source", "portid") or None,
         link_up=attribute(element, "link", "state") != "down",
         target=attribute(element, "target", "dev") or None,
         model=attribute(element, "model", "type"),

@@ -72,11 +72,33 @@ def changed_nic(live: etree._Element, wanted: etree._Element) -> etree._Element 
     changed = copy.deepcopy(live)
     # libvirt makes a new port of the network for the update, so even a source that stays is given without its old one.
     for tag in {"source", *different}:
-        for old in changed.findall(tag):
-            changed.remove(old)
-        changed.extend(copy.deepcopy(wanted.findall(tag)))
+        _replace(changed, wanted, tag)
     changed.set("type", wanted.get("type", ""))
     return changed
+
+
+def plugged_again(live: etree._Element, wanted: etree._Element) -> tuple[etree._Element, etree._Element]:
+    """Two updates in a row that put the tap of a running card back into its network's bridge.
+
+    libvirt moves a tap only where the source differs, so the card is plugged into the bridge by name first, and then into the network
+    again, which gives it a port there.
+    """
+    again = changed_nic(live, wanted)
+    if again is None:
+        again = copy.deepcopy(live)
+        _replace(again, wanted, "source")
+    by_name = copy.deepcopy(again)
+    by_name.set("type", "bridge")
+    for old in by_name.findall("source"):
+        by_name.remove(old)
+    child(by_name, "source", {"bridge": attribute(live, "source", "bridge")})
+    return by_name, again
+
+
+def _replace(changed: etree._Element, wanted: etree._Element, tag: str) -> None:
+    for old in changed.findall(tag):
+        changed.remove(old)
+    changed.extend(copy.deepcopy(wanted.findall(tag)))
 
 
 def _source_of(element: etree._Element) -> tuple[str, str, str]:

@@ -22,6 +22,13 @@ class NetworkMode(enum.Enum):
     BRIDGE = "Bridge"
 
 
+class NetworkUpdatePolicy(enum.Enum):
+    """What happens to a change that libvirt cannot make to a running network."""
+
+    STAGE = "Stage"
+    RESTART = "Restart"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DhcpRange:
     """Addresses that DHCP hands out, both ends included."""
@@ -117,6 +124,12 @@ class VirtualNetworkSpec:
     domain_name: str | None = field("DNS domain.", RESTART, default=None, format=Format.DOMAIN_NAME)
     mtu: int | None = field(
         "MTU; absent: the kernel's.", RESTART, default=None, unit="bytes", minimum=68, maximum=65535
+    )
+    update_policy: NetworkUpdatePolicy = field(
+        "Stage waits until no running machine uses the network; Restart restarts it at once and plugs the machines in again, which"
+        " lose packets for a moment. While a domain that is not xVirt's uses it, Restart waits, too.",
+        LIVE,
+        default=NetworkUpdatePolicy.STAGE,
     )
 
 

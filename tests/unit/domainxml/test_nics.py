@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from xvirt.domainxml.context import NetworkBacking
-from xvirt.domainxml.nics import changed_nic, render_nic
+from xvirt.domainxml.nics import changed_nic, plugged_again, render_nic
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.codec import parse
 
@@ -72,6 +72,16 @@ def test_a_card_moves_to_another_network_and_to_a_bridge() -> None:
     assert (moved.get("type"), _sources(moved)) == ("network", [{"network": "default_other"}])
     bridged = _changed(_wanted(network=None, bridge="br0"))
     assert (bridged.get("type"), _sources(bridged)) == ("bridge", [{"bridge": "br0"}])
+
+
+def test_a_tap_without_its_bridge_goes_there_by_name_and_then_into_its_network() -> None:
+    for fields, state in (({}, "up"), ({"linkState": "Down"}, "down")):
+        by_name, again = plugged_again(parse_xml(LIVE), _wanted(**fields))
+        assert (by_name.get("type"), _sources(by_name)) == ("bridge", [{"bridge": "xv0"}])
+        assert (again.get("type"), _sources(again)) == ("network", [{"network": "default_lan"}])
+        for element in (by_name, again):
+            assert element.xpath("string(mtu/@size)") == "1400"
+            assert element.xpath("string(link/@state)") == state
 
 
 def _sources(element: etree._Element) -> list[dict[str, str]]:
