@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.foreign import foreign_domains
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.lab import take_down
@@ -49,3 +50,10 @@ def guest_image(lab: Lab) -> Path:
     target = lab.shared / "guest.qcow2"
     shutil.copyfile(image_path(), target)
     return target
+
+
+@pytest.fixture(scope="module")
+def foreign(node: Node) -> Iterator[dict[str, str]]:
+    """Ten domains that are not ours: their fingerprint as they were made."""
+    with foreign_domains(node) as made:
+        yield made

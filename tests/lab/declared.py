@@ -60,12 +60,14 @@ def machine(name: str, **spec: Any) -> Document:
 
 def empty_machine(name: str, **spec: Any) -> Document:
     """A machine without disk and NIC: its firmware runs for ever, which is all that many tests need."""
-    return machine(
-        name,
-        cpu={"cores": 1},
-        memory={"size": "32Mi"},
-        **{"disks": [], "nics": [], "terminationGracePeriodSeconds": 0} | spec,
-    )
+    bare: Document = {
+        "cpu": {"cores": 1},
+        "memory": {"size": "32Mi"},
+        "disks": [],
+        "nics": [],
+        "terminationGracePeriodSeconds": 0,
+    }
+    return machine(name, **bare | spec)
 
 
 class Declared:

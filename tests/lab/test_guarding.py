@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.lab.declared import Declared, condition, empty_machine, is_ready, machine, reason, vm
+from tests.lab.foreign import FOREIGN, fingerprint
 from tools.lab import Lab, Node
 from xvirt.client.blocking import NodeClient
 from xvirt.client.pki import init_pki, issue_certificate
 from xvirt.client.target import Target, TlsFiles
 from xvirt.model.errors import Forbidden, PolicyRefused, Unavailable, XvirtError
 from xvirt.model.exchange import ApplyCall, ObjectRef
-
-FOREIGN = """<domain type='qemu'><name>foreign-{number}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc'>hvm</type></os>
-<devices><interface type='ethernet'><mac address='52:54:00:00:00:{number:02x}'/></interface></devices></domain>"""
 
 
 @pytest.fixture
@@ -32,27 +28,6 @@ def declared(node: Node) -> Iterator[Declared]:
         client.wait_gone(view.ref)
 
 
-def _fingerprint(node: Node) -> dict[str, str]:
-    names = [name for name in node.virsh("list", "--all", "--name").split() if name.startswith("foreign-")]
-    found = {}
-    for name in names:
-        xml = node.virsh("dumpxml", name).encode()
-        found[name] = hashlib.sha256(xml).hexdigest() + node.virsh("domid", name).strip()
-    return found
-
-
-@pytest.fixture
-def foreign(node: Node) -> Iterator[dict[str, str]]:
-    for number in range(10):
-        node.virsh("define", "/dev/stdin", stdin=FOREIGN.format(number=number))
-        if number < 2:
-            node.virsh("start", f"foreign-{number}")
-    yield _fingerprint(node)
-    for number in range(10):
-        node.virsh("destroy", f"foreign-{number}", check=False)
-        node.virsh("undefine", f"foreign-{number}")
-
-
 def test_row_69_ten_foreign_domains_are_left_as_they_are(declared: Declared, foreign: dict[str, str]) -> None:
     assert len(foreign) == 10
     declared.apply(empty_machine("one"))
@@ -61,7 +36,7 @@ def test_row_69_ten_foreign_domains_are_left_as_they_are(declared: Declared, for
     declared.node.start_plugin()
     declared.wait_ready(vm("one"))
     declared.delete(vm("one"))
-    assert _fingerprint(declared.node) == foreign
+    assert fingerprint(declared.node) == foreign
 
 
 def test_a_name_that_a_foreign_domain_has_is_refused_by_name(declared: Declared) -> None:

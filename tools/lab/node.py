@@ -215,12 +215,16 @@ class Node:
         self.stop_libvirtd()
         self.start_libvirtd()
 
-    def start_plugin(self, extra_env: Mapping[str, str] | None = None) -> None:
-        """Start the node plugin and wait until its Unix socket accepts. Raises LabError with its log when it ends."""
+    def start_plugin(self, extra_env: Mapping[str, str] | None = None, module: str = "") -> None:
+        """Start the node plugin, or a module of the project in its place, and wait until its Unix socket accepts.
+
+        Raises LabError with its log when it ends.
+        """
         program = Path(sys.executable).with_name("xvirt-node")
         if not program.exists():
             raise LabError(f"{program} is missing; run ./dev setup")
-        self.start_service(PLUGIN, [str(program), "--config", "/etc/xvirt/node.yaml"], extra_env)
+        command = module_command(module) if module else [str(program)]
+        self.start_service(PLUGIN, [*command, "--config", "/etc/xvirt/node.yaml"], extra_env)
         self._wait_serving(PLUGIN, self.socket_path)
 
     def stop_plugin(self) -> None:
