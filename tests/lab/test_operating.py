@@ -184,14 +184,16 @@ def test_the_plugin_does_its_work_with_the_rights_that_its_unit_leaves_it(
     program = [str(Path(sys.executable).with_name("xvirt-node")), "--config", "/etc/xvirt/node.yaml"]
     limits = ["setpriv", f"--bounding-set=-all,{rights}", "--inh-caps=-all", "--no-new-privs"]
     node.stop_plugin()
+    confine = [sys.executable, "-m", "tests.lab.confine", str(UNIT)]
+    argv = ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", *limits, *confine, *program]
     # TMPDIR: what PrivateTmp gives it.
-    argv = ["unshare", "--mount", "sh", "-c", _READ_ONLY, "sh", *limits, *program]
-    node.start_service("plugin", argv, {"TMPDIR": "/run/xvirt"})
+    node.start_service("plugin", argv, {"TMPDIR": "/run/xvirt", "PYTHONPATH": str(UNIT.parents[2])})
     try:
         wait_until(lambda: fetch(node, "/readyz")[0] == 200, WAIT_S, "the plugin to serve")
         status = Path(f"/proc/{node.plugin_pid}/status").read_text()
         assert re.search(r"CapEff:\s+0+f\n", status)
         assert re.search(r"NoNewPrivs:\s+1\n", status)
+        assert re.search(r"Seccomp:\s+2\n", status)
         declared.apply(network())
         declared.apply(image(guest_image))
         declared.apply(machine("limited", cloudInit={"userData": {"inline": "#cloud-config\n"}}))
