@@ -23,6 +23,9 @@ _COMMANDS = {
 _SECTIONS = {
     NetworkSection.DHCP_HOST: libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST,
     NetworkSection.DHCP_RANGE: libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE,
+    NetworkSection.DNS_HOST: libvirt.VIR_NETWORK_SECTION_DNS_HOST,
+    NetworkSection.DNS_TXT: libvirt.VIR_NETWORK_SECTION_DNS_TXT,
+    NetworkSection.DNS_SRV: libvirt.VIR_NETWORK_SECTION_DNS_SRV,
 }
 
 

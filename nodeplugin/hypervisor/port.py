@@ -332,6 +332,9 @@ class NetworkSection(enum.Enum):
 
     DHCP_HOST = "ip-dhcp-host"
     DHCP_RANGE = "ip-dhcp-range"
+    DNS_HOST = "dns-host"
+    DNS_TXT = "dns-txt"
+    DNS_SRV = "dns-srv"
 
 
 class NetworkCommand(enum.Enum):
@@ -344,7 +347,7 @@ class NetworkCommand(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkChange:
-    """One virNetworkUpdate; `subnet_index` counts `<ip>` elements."""
+    """One virNetworkUpdate; `subnet_index` counts `<ip>` elements, and is -1 for a section that is in none."""
 
     command: NetworkCommand
     section: NetworkSection

@@ -8,7 +8,7 @@ from lxml import etree
 from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
 from tests.contract.conftest import Subject
 from tests.contract.documents import network_xml, new_uuid
-from xvirt.model.errors import Conflict, InvalidSpec, NotFound, Refused
+from xvirt.model.errors import Conflict, InvalidSpec, NotFound, Refused, Unsupported
 
 HOST = "<host mac='52:54:00:00:00:09' ip='{ip}'/>"
 
@@ -122,6 +122,53 @@ def test_a_network_that_is_off_cannot_be_updated_live(subject: Subject) -> None:
     subject.hypervisor.define_network(network_xml("lan", identity))
     with pytest.raises(Refused):
         _change(subject, identity, NetworkCommand.ADD, "10.99.0.5")
+
+
+DNS = {
+    NetworkSection.DNS_HOST: "<host ip='10.99.0.7'><hostname>ldap</hostname></host>",
+    NetworkSection.DNS_TXT: "<txt name='a.example' value='v=spf1 -all'/>",
+    NetworkSection.DNS_SRV: "<srv service='ldap' protocol='tcp' target='ldap.example' port='389'/>",
+}
+
+
+@pytest.mark.parametrize("section", DNS, ids=lambda section: section.value)
+def test_dns_records_come_and_go_live_and_in_the_definition(subject: Subject, section: NetworkSection) -> None:
+    identity = _started(subject)
+
+    def change(command: NetworkCommand, xml: str = DNS[section]) -> None:
+        done = NetworkChange(command=command, section=section, subnet_index=-1, xml=xml)
+        subject.hypervisor.update_network(identity, done)
+
+    def counts() -> list[int]:
+        texts = (subject.hypervisor.live_network_xml(identity), _record(subject, identity).xml)
+        return [len(etree.fromstring(text).findall("dns/*")) for text in texts]
+
+    change(NetworkCommand.ADD)
+    assert counts() == [1, 1]
+    with pytest.raises(Refused):
+        change(NetworkCommand.ADD)
+    with pytest.raises((Refused, Unsupported, InvalidSpec)):
+        change(NetworkCommand.MODIFY)
+    change(NetworkCommand.DELETE)
+    assert counts() == [0, 0]
+    with pytest.raises(Refused):
+        change(NetworkCommand.DELETE)
+
+
+def test_a_name_has_several_addresses_and_loses_one_by_that_address(subject: Subject) -> None:
+    identity = _started(subject)
+
+    def change(command: NetworkCommand, xml: str) -> None:
+        done = NetworkChange(command=command, section=NetworkSection.DNS_HOST, subnet_index=-1, xml=xml)
+        subject.hypervisor.update_network(identity, done)
+
+    for number in (7, 8):
+        change(NetworkCommand.ADD, f"<host ip='10.99.0.{number}'><hostname>ldap</hostname></host>")
+    with pytest.raises(Refused):
+        change(NetworkCommand.DELETE, "<host ip='10.99.0.7'><hostname>ldap</hostname></host>")
+    change(NetworkCommand.DELETE, "<host ip='10.99.0.7'/>")
+    root = etree.fromstring(subject.hypervisor.live_network_xml(identity))
+    assert [item.get("ip") for item in root.iterfind("dns/host")] == ["10.99.0.8"]
 
 
 def test_network_events_come(subject: Subject) -> None:

@@ -17,7 +17,7 @@ from nodeplugin.hypervisor.port import (
 from tests.fakes import domain as xml_work
 from tests.fakes.base import FakeBase, FakeThing
 from tests.fakes.faults import mutating, reading
-from xvirt.model.errors import Conflict, NotFound, Refused
+from xvirt.model.errors import Conflict, NotFound, Refused, Unsupported
 
 POOL_CAPACITY_BYTES = 1 << 40
 
@@ -125,6 +125,9 @@ class FakeNetworks(FakeBase):
 
 
 def _apply_change(root: etree._Element, change: NetworkChange, uuid: str) -> None:
+    if change.section.value.startswith("dns-"):
+        _apply_dns_change(root, change, uuid)
+        return
     subnets = root.findall("ip")
     if change.subnet_index >= len(subnets):
         raise _refused("network", uuid, f"couldn't find an <ip> with index {change.subnet_index}")
@@ -142,6 +145,32 @@ def _apply_change(root: etree._Element, change: NetworkChange, uuid: str) -> Non
         dhcp.remove(item)
     if change.command is not NetworkCommand.DELETE:
         dhcp.append(wanted)
+
+
+def _apply_dns_change(root: etree._Element, change: NetworkChange, uuid: str) -> None:
+    dns = root.find("dns")
+    if dns is None:
+        dns = etree.SubElement(root, "dns")
+    wanted = etree.fromstring(change.xml)
+    same = [item for item in dns.iterfind(str(wanted.tag)) if _is_same_record(item, wanted, change.command)]
+    if change.command is NetworkCommand.MODIFY:
+        raise Unsupported(f"network {uuid}: libvirt says: DNS records cannot be modified, only added or deleted")
+    if change.command is NetworkCommand.ADD and same:
+        raise _refused("network", uuid, "there is already at least one DNS record with a matching field")
+    if change.command is NetworkCommand.DELETE and len(same) != 1:
+        raise _refused("network", uuid, f"{len(same)} matching DNS records were found")
+    for item in same:
+        dns.remove(item)
+    if change.command is NetworkCommand.ADD:
+        dns.append(wanted)
+
+
+def _is_same_record(item: etree._Element, wanted: etree._Element, command: NetworkCommand) -> bool:
+    if wanted.tag == "host":
+        names = {name.text for name in item.iterfind("hostname")} if command is NetworkCommand.DELETE else set()
+        return item.get("ip") == wanted.get("ip") or any(name.text in names for name in wanted.iterfind("hostname"))
+    keys = ("name",) if wanted.tag == "txt" else ("service", "protocol", "domain", "target", "port")
+    return all(item.get(key) == wanted.get(key) for key in keys)
 
 
 def _is_same(item: etree._Element, wanted: etree._Element, keys: tuple[str, ...]) -> bool:

@@ -82,8 +82,10 @@ def test_queues_and_mtu_of_a_card_wait_for_a_restart_and_are_there_after_it(decl
     document = declared.wait(ONE, lambda seen: condition(seen, "RestartRequired") == "True", "waiting")
     assert document["status"]["restartRequired"] == ["spec.nics[lan].queues", "spec.nics[lan].mtu"]
     declared.node.virsh("destroy", DOMAIN)
-    declared.wait(ONE, lambda seen: is_ready(seen) and seen["status"]["restartRequired"] == [], "restarted")
-    assert "mtu 1400" in declared.node.run(["sh", "-c", "ip -o link show | grep vnet"]).stdout
+    declared.wait(
+        ONE, lambda seen: is_ready(seen) and "mtu 1400" in declared.node.run(["ip", "-o", "link"]).stdout, "restarted"
+    )
+    assert declared.get(ONE)["status"]["restartRequired"] == []
     assert "queues='2'" in declared.node.virsh("dumpxml", DOMAIN)
 
 
@@ -125,3 +127,70 @@ def test_what_needs_a_restart_waits_or_restarts_the_network_as_its_policy_says(
     declared.wait(vnet("lan"), lambda seen: is_ready(seen) and seen["status"]["restartRequired"] == [], "restarted")
     assert "example.org" in declared.node.virsh("net-dumpxml", "default_lan")
     declared.wait(ONE, lambda seen: is_ready(seen) and _tap(declared) == before, "plugged in again")
+
+
+ASK = """
+import socket, struct, sys
+name, kind, server = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\\0" + struct.pack("!HH", kind, 1)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+    asker.settimeout(10)
+    asker.sendto(struct.pack("!HHHHHH", 7, 0x100, 1, 0, 0, 0) + question, (server, 53))
+    answer = asker.recv(4096)
+print(answer[3] & 15, struct.unpack("!H", answer[6:8])[0], answer[12 + len(question):])
+"""
+A, TXT, AAAA, SRV = 1, 16, 28, 33
+OFFICE: Document = {
+    "apiVersion": "xvirt.io/v1alpha1",
+    "kind": "VirtualNetwork",
+    "metadata": {"name": "office"},
+    "spec": {
+        "mode": "Routed",
+        "domainName": "office.example",
+        "subnets": [
+            {"address": "192.0.2.1/24", "dhcp": {"ranges": [{"start": "192.0.2.100", "end": "192.0.2.199"}]}},
+            {
+                "address": "2001:db8:1::1/64",
+                "dhcp": {"ranges": [{"start": "2001:db8:1::100", "end": "2001:db8:1::1ff"}]},
+            },
+        ],
+        "routes": [
+            {"destination": "198.51.100.0/24", "gateway": "192.0.2.2"},
+            {"destination": "2001:db8:2::/48", "gateway": "2001:db8:1::2", "metric": 5},
+        ],
+    },
+}
+
+
+def _ask(declared: Declared, name: str, kind: int) -> tuple[int, int, str]:
+    """(response code, number of answers, their bytes)."""
+    code, count, data = declared.node.run(["python3", "-c", ASK, name, str(kind), "192.0.2.1"]).stdout.split(" ", 2)
+    return int(code), int(count), data
+
+
+def test_a_routed_network_of_both_families_answers_names_that_change_in_place(declared: Declared) -> None:
+    declared.apply(OFFICE)
+    declared.apply(empty_machine("one", nics=[{"name": "lan", "network": "office"}]))
+    declared.wait_ready(ONE)  # without a card the bridge has no carrier, and Linux gives it no IPv6 address
+    assert "via 192.0.2.2" in declared.node.run(["ip", "route", "show", "198.51.100.0/24"]).stdout
+    assert "via 2001:db8:1::2" in declared.node.run(["ip", "-6", "route", "show", "2001:db8:2::/48"]).stdout
+    assert _ask(declared, "ldap.office.example", A)[1] == 0
+    device = declared.node.run(["sh", "-c", "ip -o link show type bridge"]).stdout
+    hosts = [
+        {"ip": "192.0.2.5", "hostnames": ["ldap.office.example"]},
+        {"ip": "192.0.2.6", "hostnames": ["ldap.office.example"]},
+        {"ip": "2001:db8:1::5", "hostnames": ["ldap.office.example"]},
+    ]
+    texts = [{"name": "office.example", "value": "v=spf1 -all"}]
+    services = [{"service": "ldap", "domain": "office.example", "target": "ldap.office.example", "port": 389}]
+    declared.apply(_changed(OFFICE, dns={"hosts": hosts, "texts": texts, "services": services}))
+    declared.wait_ready(vnet("office"))
+    assert _ask(declared, "ldap.office.example", A)[1] == 2
+    assert _ask(declared, "ldap.office.example", AAAA)[1] == 1
+    assert "v=spf1 -all" in _ask(declared, "office.example", TXT)[2]
+    assert _ask(declared, "_ldap._tcp.office.example", SRV)[1] == 1
+    declared.apply(_changed(OFFICE, dns={"hosts": hosts[1:]}))
+    declared.wait_ready(vnet("office"))
+    assert _ask(declared, "ldap.office.example", A)[1] == 1
+    assert _ask(declared, "office.example", TXT)[1] == 0
+    assert declared.node.run(["sh", "-c", "ip -o link show type bridge"]).stdout == device

@@ -8,22 +8,26 @@ from collections.abc import Callable
 
 from lxml import etree
 
+from xvirt.domainxml.dns import forwarders_of, host_changes, record_changes, render_dns
 from xvirt.domainxml.elements import attribute, child, text_of
 from xvirt.domainxml.mark import OwnershipMark, read_mark, write_mark
 from xvirt.domainxml.tree import to_text
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.identity import bridge_name, host_name, mac_address
 from xvirt.model.meta import Resource
-from xvirt.model.virtualnetwork import Dhcp, NetworkMode, Subnet, VirtualNetworkSpec
+from xvirt.model.virtualnetwork import Dhcp, NetworkMode, Route, Subnet, VirtualNetworkSpec
 
 _FORWARD = {NetworkMode.NAT: "nat", NetworkMode.ROUTED: "route"}
+NO_SUBNET = -1
+_RECORD_SECTIONS = {"txt": "dns-txt", "srv": "dns-srv"}
 HOST_SECTION = "ip-dhcp-host"
 RANGE_SECTION = "ip-dhcp-range"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkUpdate:
-    """One virNetworkUpdate: `command` is add, modify or delete; `subnet_index` counts `<ip>` elements of the running network."""
+    """One virNetworkUpdate: `command` is add, modify or delete; `subnet_index` counts `<ip>` elements of the running network
+    (-1: none)."""
 
     command: str
     section: str
@@ -84,8 +88,12 @@ def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> 
     child(root, "mac", {"address": mac_address(uuid, "bridge")})
     if spec.domain_name is not None:
         child(root, "domain", {"name": spec.domain_name})
+    if spec.dns is not None:
+        root.append(render_dns(spec.dns))
     for index, subnet in enumerate(spec.subnets):
         _add_subnet(root, network, subnet, f"spec.subnets[{index}]")
+    for route in spec.routes:
+        _add_route(root, route)
     return root
 
 
@@ -111,6 +119,18 @@ def _add_subnet(root: etree._Element, network: Resource, subnet: Subnet, path: s
     _add_dhcp(element, subnet.dhcp)
 
 
+def _add_route(root: etree._Element, route: Route) -> None:
+    destination = ipaddress.ip_interface(route.destination)
+    attributes = {
+        "family": "ipv6" if destination.version == 6 else "ipv4",
+        "address": str(destination.network.network_address),
+        "prefix": str(destination.network.prefixlen),
+        "gateway": route.gateway,
+        "metric": str(route.metric) if route.metric is not None else None,
+    }
+    child(root, "route", attributes)
+
+
 def _add_dhcp(element: etree._Element, declared: Dhcp) -> None:
     dhcp = child(element, "dhcp")
     for item in declared.ranges:
@@ -132,7 +152,7 @@ def network_changes(live_root: etree._Element, wanted_root: etree._Element) -> N
     if "spec.subnets" in paths:
         return NetworkDifference(restart_paths=paths)
     live = {_subnet_key(item): (index, item) for index, item in enumerate(live_root.iterfind("ip"))}
-    updates: list[NetworkUpdate] = []
+    updates = _dns_updates(live_root, wanted_root)
     for wanted in wanted_root.iterfind("ip"):
         index, found = live[_subnet_key(wanted)]
         updates += _range_updates(found, wanted, index)
@@ -140,6 +160,13 @@ def network_changes(live_root: etree._Element, wanted_root: etree._Element) -> N
     order = ("delete", "modify", "add")
     updates.sort(key=lambda update: order.index(update.command))
     return NetworkDifference(updates=tuple(updates), restart_paths=paths)
+
+
+def _dns_updates(live: etree._Element, wanted: etree._Element) -> list[NetworkUpdate]:
+    updates = [_update(command, "dns-host", NO_SUBNET, item) for command, item in host_changes(live, wanted)]
+    for tag, section in _RECORD_SECTIONS.items():
+        updates += [_update(command, section, NO_SUBNET, item) for command, item in record_changes(live, wanted, tag)]
+    return updates
 
 
 def _subnet_key(element: etree._Element) -> str:
@@ -152,6 +179,10 @@ def _subnet_key(element: etree._Element) -> str:
         return text
 
 
+def _route_key(element: etree._Element) -> tuple[str, str, str]:
+    return _subnet_key(element), element.get("gateway", ""), element.get("metric", "")
+
+
 def _forward_key(root: etree._Element) -> tuple[str, str]:
     return read_network(root).forward_mode, attribute(root, "forward/nat", "ipv6")
 
@@ -161,6 +192,8 @@ _SETTINGS: dict[str, Callable[[etree._Element], object]] = {
     "spec.bridge": lambda root: attribute(root, "bridge", "name"),
     "spec.mtu": lambda root: attribute(root, "mtu", "size"),
     "spec.domainName": lambda root: attribute(root, "domain", "name"),
+    "spec.dns.forwarders": forwarders_of,
+    "spec.routes": lambda root: sorted(_route_key(item) for item in root.iterfind("route")),
     "spec.subnets": lambda root: sorted(_subnet_key(item) for item in root.iterfind("ip")),
 }
 

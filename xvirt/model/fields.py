@@ -48,6 +48,7 @@ class Format(enum.Enum):
     DEVICE_NAME = "device-name"
     CPU_MODEL = "cpu-model"
     DOMAIN_NAME = "domain-name"
+    DNS_TEXT = "dns-text"
     SERIAL = "serial"
     TIMESTAMP = "timestamp"
 

@@ -33,6 +33,8 @@ PATTERNS: dict[Format, str] = {
     Format.DEVICE_NAME: r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$",
     Format.CPU_MODEL: r"^[A-Za-z0-9][A-Za-z0-9._+-]*$",
     Format.DOMAIN_NAME: r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
+    # One line of dnsmasq's configuration holds it: a line break would start another option there, a comma another string.
+    Format.DNS_TEXT: r"^[ !#-+\--\[\]-~]*$",
     Format.SERIAL: r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
     Format.TIMESTAMP: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$",
 }
@@ -51,6 +53,7 @@ DESCRIPTIONS: dict[Format, str] = {
     Format.DEVICE_NAME: "a network device name of at most 15 characters",
     Format.CPU_MODEL: "a CPU model name as in `virsh cpu-models`",
     Format.DOMAIN_NAME: "a DNS name in lower case",
+    Format.DNS_TEXT: "printable ASCII without comma, quotation mark and backslash",
     Format.SERIAL: "letters, digits and _.+-, starting with a letter or digit",
     Format.TIMESTAMP: "an RFC 3339 time in UTC",
 }

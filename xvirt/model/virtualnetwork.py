@@ -54,6 +54,73 @@ class Dhcp:
     hosts: tuple[DhcpHost, ...] = field("Fixed leases.", LIVE, default=(), list_key="mac", max_items=1024)
 
 
+class Transport(enum.Enum):
+    """Protocol of a DNS service record."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DnsHost:
+    """Names of one address; a name with several addresses stands in several entries."""
+
+    ip: str = field("The address.", LIVE, format=Format.IP)
+    hostnames: tuple[str, ...] = field("Its names.", LIVE, format=Format.DOMAIN_NAME, min_items=1, max_items=64)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DnsText:
+    """One TXT record."""
+
+    name: str = field("Name of the record.", LIVE, format=Format.DOMAIN_NAME)
+    value: str = field("Its text.", LIVE, format=Format.DNS_TEXT, max_length=255)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DnsService:
+    """One SRV record."""
+
+    service: str = field("Service such as `ldap`, without underscore.", LIVE, format=Format.LABEL, max_length=63)
+    protocol: Transport = field("Its protocol.", LIVE, default=Transport.TCP)
+    domain: str | None = field("Domain; absent: the network's.", LIVE, default=None, format=Format.DOMAIN_NAME)
+    target: str = field("Host that serves it.", LIVE, format=Format.DOMAIN_NAME)
+    port: int = field("Port there.", LIVE, minimum=1, maximum=65535)
+    priority: int = field("Lower ones are tried first.", LIVE, default=0, minimum=0, maximum=65535)
+    weight: int = field("Share among those of one priority.", LIVE, default=0, minimum=0, maximum=65535)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DnsForwarder:
+    """A server that is asked what this one does not know."""
+
+    address: str = field("Its address.", RESTART, format=Format.IP)
+    domain: str | None = field(
+        "Only names below this domain are asked of it.", RESTART, default=None, format=Format.DOMAIN_NAME
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dns:
+    """What the network's DNS server knows; it serves on the host's addresses of the network."""
+
+    hosts: tuple[DnsHost, ...] = field("Names of addresses.", LIVE, default=(), list_key="ip", max_items=1024)
+    texts: tuple[DnsText, ...] = field("TXT records.", LIVE, default=(), list_key="name", max_items=256)
+    services: tuple[DnsService, ...] = field("SRV records.", LIVE, default=(), max_items=256)
+    forwarders: tuple[DnsForwarder, ...] = field(
+        "Servers to ask instead of the host's own.", RESTART, default=(), max_items=16
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Route:
+    """A network of addresses that the host reaches through a guest."""
+
+    destination: str = field("Network with prefix length.", RESTART, format=Format.INTERFACE_CIDR)
+    gateway: str = field("Address, within one of the subnets, of the guest that forwards.", RESTART, format=Format.IP)
+    metric: int | None = field("Lower ones win; absent: 1.", RESTART, default=None, minimum=1, maximum=65535)
+
+
 def _is_inside(subnet: Subnet) -> bool:
     network = ipaddress.ip_interface(subnet.address).network
     dhcp = subnet.dhcp
@@ -89,6 +156,21 @@ class Subnet:
     dhcp: Dhcp | None = field("DHCP service; absent: none.", LIVE, default=None)
 
 
+def _is_dhcp_single(spec: VirtualNetworkSpec) -> bool:
+    versions = [ipaddress.ip_interface(item.address).version for item in spec.subnets if item.dhcp is not None]
+    return len(versions) == len(set(versions))
+
+
+def _are_gateways_inside(spec: VirtualNetworkSpec) -> bool:
+    networks = [ipaddress.ip_interface(item.address).network for item in spec.subnets]
+    return all(any(ipaddress.ip_address(route.gateway) in item for item in networks) for route in spec.routes)
+
+
+def _has_one_family(spec: VirtualNetworkSpec) -> bool:
+    pairs = [(ipaddress.ip_interface(item.destination), ipaddress.ip_address(item.gateway)) for item in spec.routes]
+    return all(destination.version == gateway.version for destination, gateway in pairs)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VirtualNetworkSpec:
     """A network that NICs are plugged into."""
@@ -112,6 +194,32 @@ class VirtualNetworkSpec:
             "modes Nat and Routed need a subnet such as {address: 192.168.100.1/24}",
             "subnets",
         ),
+        Rule(
+            _is_dhcp_single,
+            "!has(self.subnets) || [4, 6].all(f, self.subnets.filter(s, has(s.dhcp) &&"
+            " cidr(s.address).ip().family() == f).size() <= 1)",
+            "libvirt serves DHCP on one IPv4 and one IPv6 subnet of a network; remove dhcp from the others",
+            "subnets",
+        ),
+        Rule(
+            lambda spec: not spec.dns or bool(spec.subnets),
+            "!has(self.dns) || (has(self.subnets) && size(self.subnets) > 0)",
+            "DNS is served on the host's addresses of the network; add a subnet or remove dns",
+            "dns",
+        ),
+        Rule(
+            _are_gateways_inside,
+            "!has(self.routes) || self.routes.all(r, has(self.subnets) && self.subnets.exists(s,"
+            " cidr(s.address).containsIP(r.gateway)))",
+            "every gateway must lie in one of the subnets",
+            "routes",
+        ),
+        Rule(
+            _has_one_family,
+            "!has(self.routes) || self.routes.all(r, cidr(r.destination).ip().family() == ip(r.gateway).family())",
+            "destination and gateway of a route must both be IPv4 or both be IPv6",
+            "routes",
+        ),
     )
 
     mode: NetworkMode = field("How guests reach the world.", FIXED, default=NetworkMode.NAT)
@@ -120,6 +228,10 @@ class VirtualNetworkSpec:
     )
     subnets: tuple[Subnet, ...] = field(
         "Addresses of the host on it, with DHCP.", LIVE, default=(), list_key="address", max_items=8
+    )
+    dns: Dns | None = field("What the network's DNS server knows; absent: DHCP's names.", LIVE, default=None)
+    routes: tuple[Route, ...] = field(
+        "Networks behind guests, for the host's routing table.", RESTART, default=(), list_key="destination"
     )
     domain_name: str | None = field("DNS domain.", RESTART, default=None, format=Format.DOMAIN_NAME)
     mtu: int | None = field(

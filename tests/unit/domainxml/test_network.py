@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from xvirt.domainxml.mark import OwnershipMark, read_mark
-from xvirt.domainxml.network import network_changes, read_network, render_network
+from xvirt.domainxml.network import NetworkDifference, network_changes, read_network, render_network
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.codec import parse
 from xvirt.model.errors import InvalidSpec
@@ -137,3 +137,63 @@ def test_a_netmask_is_a_prefix() -> None:
     del subnet.attrib["prefix"]
     subnet.set("netmask", "255.255.255.0")
     assert network_changes(live, wanted).restart_paths == ()
+
+
+def with_dns(*hosts: tuple[str, list[str]], **dns: Any) -> Any:
+    named = [{"ip": ip, "hostnames": names} for ip, names in hosts]
+    return render(subnets=[{"address": ADDRESS}], dns={"hosts": named, **dns})
+
+
+def told(live: Any, wanted: Any) -> list[tuple[str, str, int]]:
+    return [(item.command, item.section, item.subnet_index) for item in network_changes(dumped(live), wanted).updates]
+
+
+def test_dns_changes_in_place_deletions_first() -> None:
+    live = with_dns(("192.168.9.5", ["ldap"]), texts=[{"name": "a.example", "value": "old"}])
+    service = {"service": "ldap", "target": "ldap.example", "port": 389}
+    texts = [{"name": "a.example", "value": "new"}]
+    wanted = with_dns(("192.168.9.5", ["ldap", "directory"]), texts=texts, services=[service])
+    assert told(live, wanted) == [
+        ("delete", "dns-host", -1),
+        ("delete", "dns-txt", -1),
+        ("add", "dns-host", -1),
+        ("add", "dns-txt", -1),
+        ("add", "dns-srv", -1),
+    ]
+    assert network_changes(dumped(live), wanted).restart_paths == ()
+
+
+def test_a_name_gets_and_loses_a_second_address_in_place() -> None:
+    one, two = with_dns(("192.168.9.5", ["ldap"])), with_dns(("192.168.9.5", ["ldap"]), ("192.168.9.6", ["ldap"]))
+    assert told(one, two) == [("add", "dns-host", -1)]
+    (lost,) = network_changes(dumped(two), one).updates
+    assert lost.xml == '<host ip="192.168.9.6"/>', "by its name libvirt would find both"
+    assert network_changes(dumped(two), two) == NetworkDifference()
+
+
+def test_an_address_moves_to_another_name_in_place() -> None:
+    live, wanted = with_dns(("192.168.9.5", ["ldap"])), with_dns(("192.168.9.6", ["ldap"]))
+    assert told(live, wanted) == [("delete", "dns-host", -1), ("add", "dns-host", -1)]
+
+
+def test_forwarders_and_routes_need_a_restart() -> None:
+    live = render(subnets=[{"address": ADDRESS}])
+    routes = [{"destination": "10.1.2.3/16", "gateway": "192.168.9.2"}]
+    wanted = render(subnets=[{"address": ADDRESS}], dns={"forwarders": [{"address": "192.0.2.53"}]}, routes=routes)
+    assert network_changes(dumped(live), wanted).restart_paths == ("spec.dns.forwarders", "spec.routes")
+    assert wanted.find("route").get("address") == "10.1.0.0", "libvirt wants the network's own address"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"routes": [{"destination": "10.1.0.0/16", "gateway": "10.9.9.9"}]}, "one of the subnets"),
+        ({"routes": [{"destination": "fd00::/64", "gateway": "192.168.9.2"}]}, "both be IPv4"),
+        ({"dns": {"hosts": [{"ip": "192.168.9.5", "hostnames": []}]}}, "hostnames"),
+        ({"dns": {"texts": [{"name": "a.example", "value": "a\ndhcp-script=/tmp/x"}]}}, "value"),
+        ({"subnets": [{"address": a, "dhcp": {}} for a in (ADDRESS, "192.168.8.1/24")]}, "one IPv4"),
+    ],
+)
+def test_what_libvirt_would_refuse_is_refused_before(spec: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSpec, match=words):
+        render(**{"subnets": [{"address": ADDRESS}], **spec})

@@ -44,6 +44,7 @@ SAMPLES = {
     Format.CPU_MODEL: "host-model",
     Format.DOMAIN_NAME: "example.org",
     Format.SERIAL: "disk-1",
+    Format.DNS_TEXT: "v=spf1 -all",
     Format.TIMESTAMP: "2024-01-31T12:00:00Z",
 }
 
@@ -147,7 +148,7 @@ def _values(annotation: Any, spec: FieldSpec) -> st.SearchStrategy[Any]:
     inner = element_type(annotation)
     if inner is not None:
         unique = (lambda entry: entry[spec.list_key]) if spec.list_key else None
-        return st.lists(_values(inner, spec), max_size=3, unique_by=unique)
+        return st.lists(_values(inner, spec), min_size=spec.min_items, max_size=3, unique_by=unique)
     if is_spec_class(annotation):
         return _maps(annotation)
     if is_string_map(annotation):
@@ -247,11 +248,24 @@ def _repair_machine(value: Map) -> Map:
 def _repair_network(value: Map) -> Map:
     mode = value.get("mode", "Nat")
     if mode == "Bridge":
-        return {key: entry for key, entry in value.items() if key != "subnets"} | {"bridge": "br0"}
-    value = {key: entry for key, entry in value.items() if key != "bridge"}
+        return _without(value, "subnets", "dns", "routes") | {"bridge": "br0"}
+    value = _without(value, "bridge")
     if mode in ("Nat", "Routed") and not value.get("subnets"):
         value = value | {"subnets": [{"address": "198.51.100.1/24"}]}
-    return value
+    if not value.get("subnets"):
+        return _without(value, "dns", "routes")
+    first, *others = value["subnets"]
+    is_near = first["address"].startswith("192.0.2.")
+    value = value | {"subnets": [first, *(_without(subnet, "dhcp") for subnet in others)]}
+    return value if is_near else _without(value, "routes")
+
+
+def _without(value: Map, *names: str) -> Map:
+    return {key: entry for key, entry in value.items() if key not in names}
+
+
+def _repair_nic(value: Map) -> Map:
+    return value if value.get("model", "virtio") == "virtio" else _without(value, "queues")
 
 
 def _repair_range(value: Map) -> Map:
@@ -272,6 +286,7 @@ _REPAIRS: dict[str, Any] = {
     "TextSource": _repair_text_source,
     "VirtualMachineSpec": _repair_machine,
     "VirtualNetworkSpec": _repair_network,
+    "Nic": _repair_nic,
     "DhcpRange": _repair_range,
     "VolumeSource": lambda value: _keep_one(value, ("image", "clone")),
     "VirtualDiskSpec": _repair_volume,

@@ -95,7 +95,7 @@ def test_a_string_is_refused_or_kept_to_the_letter(kind: Kind, path: Path, item:
         return
     assert is_clean_text(injection)
     assert len(injection) <= item.spec.max_length
-    assert item.spec.format is Format.TEXT
+    assert item.spec.format in (Format.TEXT, Format.DNS_TEXT)
     assert kept(kind, path, injection) == injection
 
 
@@ -113,7 +113,7 @@ def test_a_string_with_a_tail_is_refused_or_of_its_grammar(
         assert re.fullmatch(PATTERNS[item.spec.format], value, re.ASCII)
     if item.spec.format is Format.HOST_PATH:
         assert not has_path_escape(value)
-    elif item.spec.format not in (Format.TEXT, Format.URL):
+    elif item.spec.format not in (Format.TEXT, Format.DNS_TEXT, Format.URL):
         assert re.fullmatch(r"[A-Za-z0-9._+:/-]*", value)
 
 
