@@ -13,7 +13,7 @@ from lxml import etree
 
 from nodeplugin.converge.host import Host
 from nodeplugin.converge.timers import Timers
-from nodeplugin.hypervisor.port import DomainRecord, VolumeFacts, XmlView
+from nodeplugin.hypervisor.port import DomainRecord, Persistence, VolumeFacts, XmlView
 from nodeplugin.images.port import ImageRequest, Origin
 from nodeplugin.plan.observation import (
     Definition,
@@ -98,8 +98,12 @@ class Observer:
     def _definitions(self, domain: DomainRecord | None) -> tuple[Definition | None, Definition | None]:
         if domain is None:
             return None, None
-        config = self._definition(domain.uuid, XmlView.INACTIVE)
-        return config, self._definition(domain.uuid, XmlView.CURRENT) if domain.is_active else None
+        live = self._definition(domain.uuid, XmlView.CURRENT) if domain.is_active else None
+        if (
+            domain.persistence is Persistence.TRANSIENT
+        ):  # undefined by hand while it runs: libvirt would forget it with its end
+            return None, live
+        return self._definition(domain.uuid, XmlView.INACTIVE), live
 
     def _definition(self, uuid: str, view: XmlView) -> Definition:
         root = parse_xml(self._host.hypervisor.domain_xml(uuid, view))

@@ -201,6 +201,10 @@ class ReleaseDomain(DomainStep):
     name = "release-domain"
     impact = Impact.NONE
 
+    @property
+    def summary(self) -> str:
+        return f"leave domain {self.uuid} as it is, without xVirt's mark"
+
 
 # live changes
 

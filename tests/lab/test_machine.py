@@ -164,6 +164,14 @@ def test_row_61_what_is_done_by_hand_is_undone(declared: Declared) -> None:
     )
 
 
+def test_row_61_a_card_plugged_in_by_hand_is_taken_out_again(declared: Declared) -> None:
+    card = ["network", "default_lan", "--model", "virtio", "--mac", "52:54:00:00:00:77"]
+    declared.node.virsh("attach-interface", DOMAIN, *card, "--live")
+    declared.wait(WEB, lambda seen: "NIC 52:54:00:00:00:77 was attached by hand" in seen["status"]["drift"], "seen")
+    declared.wait(WEB, lambda seen: is_ready(seen) and seen["status"]["drift"] == [], "corrected")
+    assert "52:54:00:00:00:77" not in declared.node.virsh("dumpxml", DOMAIN)
+
+
 def test_row_24_81_stop_and_start_keep_uuid_macs_and_disks(declared: Declared) -> None:
     before = declared.get(WEB)["status"]
     assert declared.operate(WEB, Verb.STOP).state is OperationState.SUCCEEDED

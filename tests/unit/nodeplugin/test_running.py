@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from nodeplugin.hypervisor.port import Scope, XmlView
+from nodeplugin.hypervisor.port import Persistence, Scope, XmlView
 from tests.fakes.faults import Moment
 from tests.unit.nodeplugin.world import World
+from xvirt.domainxml.compare import lost
 from xvirt.domainxml.mark import mark_element, read_mark
 from xvirt.domainxml.tree import parse_xml, to_text
 
@@ -108,3 +109,15 @@ def test_a_mark_that_was_edited_by_hand_stops_nothing(world: World, spec: Any) -
     conditions = _applied(world, _machine(LATER))
     assert conditions["Ready"]["status"] == "True"
     assert "ua-disk-later" in world.hypervisor.domain_xml(uuid, XmlView.CURRENT)
+
+
+def test_a_machine_that_was_undefined_while_it_runs_is_defined_again_as_it_runs(world: World) -> None:
+    uuid = _uuid(world)
+    before = parse_xml(world.hypervisor.domain_xml(uuid, XmlView.INACTIVE))
+    world.hypervisor.undefine_domain(uuid)
+    assert world.hypervisor.list_domains()[0].persistence is Persistence.TRANSIENT
+    world.settle()
+    record = world.hypervisor.list_domains()[0]
+    assert (record.persistence, record.is_active) == (Persistence.PERSISTENT, True)
+    assert not lost(before, parse_xml(world.hypervisor.domain_xml(uuid, XmlView.INACTIVE)))
+    assert _conditions(world)["Ready"]["status"] == "True"
