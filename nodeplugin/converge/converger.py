@@ -197,8 +197,12 @@ class Converger:
         if visit.again_s is not None:
             queue.add(stored.uid, visit.again_s)
         current = self._store.find(stored.uid)
-        if current is not None and is_ready(current) != was_ready and stored.kind != MACHINE:
+        if current is None or stored.kind == MACHINE:
+            return
+        if is_ready(current) != was_ready:
             self.enqueue_unready()
+        if current.status.get("observedGeneration") != stored.status.get("observedGeneration"):
+            self._enqueue_plugged_in(stored.uid)  # their filters are of the network's document
 
     def _forget(self, stored: StoredObject) -> None:
         current = self._store.find(stored.uid)

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from lxml import etree
 
@@ -31,13 +32,14 @@ from nodeplugin.plan.volume import disk_path, image_path, image_request
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.facts import NicFacts, read_domain
+from xvirt.domainxml.filters import FILTERS
 from xvirt.domainxml.tree import canonical, parse_xml
 from xvirt.model.errors import NotFound
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
 from xvirt.model.virtualmachine import VirtualMachineSpec
-from xvirt.model.virtualnetwork import NetworkMode, VirtualNetworkSpec
+from xvirt.model.virtualnetwork import NetworkMode, VirtualNetworkSpec, fixed_leases, is_guarded
 
 logger = logging.getLogger(__name__)
 
@@ -145,16 +147,26 @@ class Observer:
         """What a NIC's network stands for. A network that the host still has serves although its object is not known (a store
         that was rebuilt): its name says whose it is."""
         stored = self._store.find_named("VirtualNetwork", namespace, name)
+        guard: dict[str, Any] = {}
         if stored is not None:
             spec: VirtualNetworkSpec = stored.resource.spec
+            guard = {"is_guarded": is_guarded(spec), "leases": fixed_leases(spec)}
+            if self._missing_filters(spec):
+                return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} has no filters yet")
             if spec.mode is NetworkMode.BRIDGE:
-                return ResolvedNetwork(bridge=spec.bridge)
+                return ResolvedNetwork(bridge=spec.bridge, **guard)
         record = self._host.index.networks().get(host_name(namespace, name))
         if record is not None and record.is_active:
-            return ResolvedNetwork(network=record.name)
+            return ResolvedNetwork(network=record.name, **guard)
         if stored is None:
             return Obstacle("NetworkNotFound", f"VirtualNetwork {namespace}/{name} is not there; apply it")
         return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} is not active yet")
+
+    def _missing_filters(self, spec: VirtualNetworkSpec) -> tuple[str, ...]:
+        if not is_guarded(spec):
+            return ()
+        present = self._host.hypervisor.list_filters()
+        return tuple(name for name in FILTERS if name not in present)
 
     def pool_directory(self, name: str) -> str | Obstacle:
         """Directory of a pool that is active."""
@@ -280,7 +292,7 @@ class Observer:
         spec: VirtualNetworkSpec = resource.spec
         if spec.mode is NetworkMode.BRIDGE:
             has_bridge = os.path.isdir(f"/sys/class/net/{spec.bridge}/bridge")
-            return NetworkObservation(record=None, has_bridge=has_bridge)
+            return NetworkObservation(record=None, has_bridge=has_bridge, missing_filters=self._missing_filters(spec))
         self._host.index.drop_networks()
         name = host_name(stored.namespace, stored.name)
         record = self._host.index.networks().get(name)
@@ -292,6 +304,7 @@ class Observer:
             live_xml=self._host.hypervisor.live_network_xml(stored.uid) if is_active else "",
             users=self._host.index.users_of_network(name),
             foreign_users=self._host.index.foreign_users_of_network(name),
+            missing_filters=self._missing_filters(spec),
         )
 
     def pool(self, stored: StoredObject, resource: Resource) -> PoolObservation:

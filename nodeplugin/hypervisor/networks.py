@@ -87,6 +87,16 @@ class LibvirtNetworks(LibvirtAccess):
 
         return self._on_network("look up a port of", uuid, work)
 
+    def list_filters(self) -> frozenset[str]:
+        def work(connection: libvirt.virConnect) -> frozenset[str]:
+            return frozenset(connection.listNWFilters())
+
+        return self._link.call("list network filters", work, Lane(LaneKind.READ, "filters"))
+
+    def define_filter(self, xml: str) -> None:
+        lane = Lane(LaneKind.HOST, "filters")
+        self._link.call("define a network filter", lambda connection: connection.nwfilterDefineXML(xml), lane)
+
 
 def present(items: Iterable[Item], read: Callable[[Item], T], gone: int) -> list[T]:
     """Read each; one that vanished since it was listed (libvirt says `gone`) is left out. Any other error is raised: a list that

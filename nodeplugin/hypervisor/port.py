@@ -326,6 +326,12 @@ class Networks(Protocol):
         """Whether a network knows the port that a running domain's NIC names. A network that was stopped has lost all its ports, and the
         NICs' taps are in no bridge, also after it was started again: libvirt plugs none in by itself."""
 
+    def list_filters(self) -> frozenset[str]:
+        """Names of libvirt's network filters."""
+
+    def define_filter(self, xml: str) -> None:
+        """Define a network filter. Raises InvalidSpec for what is none."""
+
 
 class NetworkSection(enum.Enum):
     """What virNetworkUpdate can change."""

@@ -15,6 +15,7 @@ from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.disks import SEED_ALIAS
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
+from xvirt.domainxml.filters import check_guarded, filters_of
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.placement import keep_placement
@@ -96,7 +97,9 @@ def _resolve_networks(
         missing = Obstacle("NetworkNotFound", f"VirtualNetwork {name} is not there; apply it")
         resolved = observed.references.networks.get(name, missing)
         if isinstance(resolved, ResolvedNetwork):
-            found[name] = NetworkBacking(resolved.network, resolved.bridge)
+            found[name] = NetworkBacking(
+                resolved.network, resolved.bridge, is_guarded=resolved.is_guarded, leases=resolved.leases
+            )
         else:
             obstacles.append(resolved)
     return found, obstacles
@@ -175,7 +178,9 @@ def _define(
 ) -> tuple[etree._Element, OwnershipMark]:
     root = render_domain(desired.resource, context)
     if desired.spec.domain is not None:
+        filters = filters_of(root)
         apply_overlay(root, desired.spec.domain)
+        check_guarded(root, filters, context.networks.values())
     mark = ownership_mark(desired.stored, root)
     write_mark(root, mark)
     keep_placement(

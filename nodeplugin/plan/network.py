@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from lxml import etree
 
 from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
@@ -10,6 +12,7 @@ from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.step import (
     AutostartPool,
+    DefineFilter,
     DefineNetwork,
     DefinePool,
     StartNetwork,
@@ -22,6 +25,7 @@ from nodeplugin.plan.step import (
     UpdateNetwork,
 )
 from nodeplugin.records import StoredObject
+from xvirt.domainxml.filters import render_filter
 from xvirt.domainxml.mark import read_mark, write_mark
 from xvirt.domainxml.network import NetworkUpdate, network_changes, render_network
 from xvirt.domainxml.pool import render_pool
@@ -33,7 +37,13 @@ from xvirt.model.virtualnetwork import NetworkMode, NetworkUpdatePolicy, Virtual
 
 
 def plan_network(stored: StoredObject, resource: Resource, observed: NetworkObservation) -> Plan:
-    """Steps to a VirtualNetwork."""
+    """Steps to a VirtualNetwork, and to the filters that its cards name."""
+    filters = tuple(DefineFilter(filter_name=name, xml=render_filter(name)) for name in observed.missing_filters)
+    plan = _plan_itself(stored, resource, observed)
+    return dataclasses.replace(plan, steps=(*filters, *plan.steps))
+
+
+def _plan_itself(stored: StoredObject, resource: Resource, observed: NetworkObservation) -> Plan:
     spec: VirtualNetworkSpec = resource.spec
     if spec.mode is NetworkMode.BRIDGE:
         if observed.has_bridge:

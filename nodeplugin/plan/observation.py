@@ -23,10 +23,12 @@ class Definition:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResolvedNetwork:
-    """What a NIC plugs into: a libvirt network or a bridge of the host."""
+    """What a NIC plugs into: a libvirt network or a bridge of the host. `is_guarded` and `leases` as in `NetworkBacking`."""
 
     network: str | None = None
     bridge: str | None = None
+    is_guarded: bool = False
+    leases: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +124,8 @@ class NetworkObservation:
     users: tuple[str, ...] = ()
     foreign_users: tuple[str, ...] = ()
     has_bridge: bool = True
+    missing_filters: tuple[str, ...] = ()
+    """Of `xvirt.domainxml.filters.FILTERS`, where the network needs them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -333,6 +333,18 @@ class UpdateNetwork(Step):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DefineFilter(Step):
+    name = "define-filter"
+    impact = Impact.NONE
+    filter_name: str
+    xml: str = dataclasses.field(repr=False)
+
+    @property
+    def summary(self) -> str:
+        return f"define network filter {self.filter_name}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DefinePool(Step):
     name = "define-pool"
     impact = Impact.NONE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nodeplugin.converge.host import Host
 from nodeplugin.plan.step import (
     AutostartPool,
+    DefineFilter,
     DefineNetwork,
     DefinePool,
     StartNetwork,
@@ -49,6 +50,12 @@ def undefine_network(step: UndefineNetwork, host: Host) -> str:
 def update_network(step: UpdateNetwork, host: Host) -> str:
     host.hypervisor.update_network(step.uuid, step.change)
     host.index.drop_networks()
+    return ""
+
+
+def define_filter(step: DefineFilter, host: Host) -> str:
+    if step.filter_name not in host.hypervisor.list_filters():
+        host.hypervisor.define_filter(step.xml)
     return ""
 
 

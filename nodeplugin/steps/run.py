@@ -40,6 +40,7 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
     steps.StopNetwork: network.stop_network,
     steps.UndefineNetwork: network.undefine_network,
     steps.UpdateNetwork: network.update_network,
+    steps.DefineFilter: network.define_filter,
     steps.DefinePool: network.define_pool,
     steps.StartPool: network.start_pool,
     steps.StopPool: network.stop_pool,

@@ -8,6 +8,7 @@ from lxml import etree
 from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
 from tests.contract.conftest import Subject
 from tests.contract.documents import network_xml, new_uuid
+from xvirt.domainxml.filters import FILTERS, render_filter
 from xvirt.model.errors import Conflict, InvalidSpec, NotFound, Refused, Unsupported
 
 HOST = "<host mac='52:54:00:00:00:09' ip='{ip}'/>"
@@ -195,3 +196,12 @@ def test_row_18_a_network_keeps_its_metadata_through_updates_and_restarts(subjec
 
 def _mark(subject: Subject, identity: str) -> str | None:
     return etree.fromstring(_record(subject, identity).xml).findtext("metadata/{https://example.org/mark}mark")
+
+
+def test_our_filters_are_accepted_and_found(subject: Subject) -> None:
+    for name in FILTERS:
+        if name not in subject.hypervisor.list_filters():
+            subject.hypervisor.define_filter(render_filter(name))
+    assert set(FILTERS) <= subject.hypervisor.list_filters()
+    with pytest.raises(InvalidSpec):
+        subject.hypervisor.define_filter("<filter")

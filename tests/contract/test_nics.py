@@ -8,6 +8,7 @@ from lxml import etree
 from nodeplugin.hypervisor.port import Scope, XmlView
 from tests.contract.conftest import Subject
 from tests.contract.documents import DomainDraft, network_xml, new_uuid, nic_xml
+from xvirt.domainxml.filters import FILTERS, add_filter, filter_of, render_filter
 from xvirt.model.errors import InvalidSpec, NotFound, Unsupported
 
 MAC = "52:54:00:aa:bb:01"
@@ -63,6 +64,23 @@ def test_a_nic_loses_its_port_with_its_network_and_gets_one_by_way_of_the_bridge
     for changed in (_bridged(nic_xml(MAC, "lan"), bridge), nic_xml(MAC, "lan")):
         subject.hypervisor.update_device(identity, changed, Scope.LIVE)
     assert _has_port(subject, identity, network)
+
+
+@pytest.mark.parametrize("addresses", [(), ("10.99.0.7", "10.99.0.8"), ("2001:db8::7",)], ids=["mac", "ipv4", "ipv6"])
+def test_a_running_nic_gets_and_loses_each_of_our_filters(subject: Subject, addresses: tuple[str, ...]) -> None:
+    for name in FILTERS:
+        if name not in subject.hypervisor.list_filters():
+            subject.hypervisor.define_filter(render_filter(name))
+    subject.hypervisor.start_network(_network(subject, "lan"))
+    identity = subject.running(DomainDraft(devices=nic_xml(MAC, "lan")))
+    guarded = etree.fromstring(nic_xml(MAC, "lan"))
+    add_filter(guarded, addresses)
+    subject.hypervisor.update_device(identity, etree.tostring(guarded, encoding="unicode"), Scope.LIVE)
+    nic = _root(subject, identity).find("devices/interface")
+    assert nic is not None
+    assert filter_of(nic) == filter_of(guarded)
+    subject.hypervisor.update_device(identity, nic_xml(MAC, "lan"), Scope.LIVE)
+    assert _root(subject, identity).find("devices/interface/filterref") is None
 
 
 def test_a_port_of_no_network_is_not_found(subject: Subject) -> None:

@@ -46,6 +46,7 @@ class FakeBase:
         self._lock = threading.RLock()
         self._domains: dict[str, FakeDomain] = {}
         self._networks: dict[str, FakeThing] = {}
+        self._filters: dict[str, etree._Element] = {}
         self._ports: dict[str, set[str]] = {}
         """Ports of active networks: where running domains' NICs are plugged in."""
         self._pools: dict[str, FakeThing] = {}

@@ -119,6 +119,15 @@ class FakeNetworks(FakeBase):
         _get(self._networks, "network", uuid)
         return port_id in self._ports.get(uuid, ())
 
+    @reading
+    def list_filters(self) -> frozenset[str]:
+        return frozenset(self._filters)
+
+    @mutating
+    def define_filter(self, xml: str) -> None:
+        root = xml_work.parse(xml, "filter", "define network filter")
+        self._filters[root.get("name", "")] = root
+
     def _restart_networks(self) -> None:
         for network in self._networks.values():
             network.live = copy.deepcopy(network.config) if network.is_autostarted else None

@@ -18,10 +18,15 @@ class DiskBacking:
 
 @dataclasses.dataclass(frozen=True)
 class NetworkBacking:
-    """What a NIC is plugged into: a libvirt network by name, or a bridge of the host; exactly one of the two."""
+    """What a NIC is plugged into: a libvirt network by name, or a bridge of the host; exactly one of the two.
+
+    `is_guarded`: its cards get an anti-spoofing filter; `leases` are the addresses that the network itself gives, by MAC.
+    """
 
     network: str | None = None
     bridge: str | None = None
+    is_guarded: bool = False
+    leases: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from lxml import etree
 
 from xvirt.domainxml.context import NetworkBacking
 from xvirt.domainxml.elements import attribute, child, integer
-from xvirt.domainxml.tree import canonical
+from xvirt.domainxml.filters import add_filter, filter_of
 from xvirt.model.identity import device_alias, mac_address
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import LinkState, Nic, NicBandwidth, TrafficLimit
@@ -30,6 +30,9 @@ def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -
         child(element, "driver", {"queues": str(nic.queues)})
     if nic.mtu is not None:
         child(element, "mtu", {"size": str(nic.mtu)})
+    if backing.is_guarded:
+        mac = attribute(element, "mac", "address").lower()
+        add_filter(element, (*nic.addresses, *backing.leases.get(mac, ())))
     child(element, "link", {"state": "up" if nic.link_state is LinkState.UP else "down"})
     if nic.boot_order is not None:
         child(element, "boot", {"order": str(nic.boot_order)})
@@ -117,9 +120,4 @@ def _is_up(element: etree._Element) -> bool:
     return attribute(element, "link", "state") != "down"
 
 
-def _filter_of(element: etree._Element) -> bytes:
-    found = element.find("filterref")
-    return canonical(found) if found is not None else b""
-
-
-_LIVE_PARTS = {"source": _source_of, "bandwidth": _bandwidth_of, "link": _is_up, "filterref": _filter_of}
+_LIVE_PARTS = {"source": _source_of, "bandwidth": _bandwidth_of, "link": _is_up, "filterref": filter_of}

@@ -452,6 +452,13 @@ class Nic:
     mac: str | None = field(
         "MAC address; absent: derived from the machine's UID and this name.", FIXED, default=None, format=Format.MAC
     )
+    addresses: tuple[str, ...] = field(
+        "Addresses that the guest may use where the network has antiSpoofing; those of its fixed leases are known. None at all: any.",
+        LIVE,
+        default=(),
+        format=Format.IP,
+        max_items=64,
+    )
     model: NicModel = field("Emulated card.", RESTART, default=NicModel.VIRTIO)
     link_state: LinkState = field("Whether the cable is plugged in.", LIVE, default=LinkState.UP)
     bandwidth: NicBandwidth | None = field("Limits of its traffic; absent: none.", LIVE, default=None)

@@ -22,6 +22,13 @@ class NetworkMode(enum.Enum):
     BRIDGE = "Bridge"
 
 
+class AntiSpoofing(enum.Enum):
+    """Whether guests are held to their own addresses."""
+
+    ON = "On"
+    OFF = "Off"
+
+
 class NetworkUpdatePolicy(enum.Enum):
     """What happens to a change that libvirt cannot make to a running network."""
 
@@ -237,12 +244,33 @@ class VirtualNetworkSpec:
     mtu: int | None = field(
         "MTU; absent: the kernel's.", RESTART, default=None, unit="bytes", minimum=68, maximum=65535
     )
+    anti_spoofing: AntiSpoofing | None = field(
+        "Whether what a guest sends from another's MAC address, or from addresses that are not its own where those are known, is"
+        " dropped; absent: On for mode Bridge, Off for others.",
+        LIVE,
+        default=None,
+    )
     update_policy: NetworkUpdatePolicy = field(
         "Stage waits until no running machine uses the network; Restart restarts it at once and plugs the machines in again, which"
         " lose packets for a moment. While a domain that is not xVirt's uses it, Restart waits, too.",
         LIVE,
         default=NetworkUpdatePolicy.STAGE,
     )
+
+
+def is_guarded(spec: VirtualNetworkSpec) -> bool:
+    """Whether cards on the network get a filter."""
+    if spec.anti_spoofing is None:
+        return spec.mode is NetworkMode.BRIDGE
+    return spec.anti_spoofing is AntiSpoofing.ON
+
+
+def fixed_leases(spec: VirtualNetworkSpec) -> dict[str, tuple[str, ...]]:
+    """Addresses of the DHCP host entries, by MAC in lower case."""
+    found: dict[str, tuple[str, ...]] = {}
+    for host in (host for subnet in spec.subnets if subnet.dhcp for host in subnet.dhcp.hosts):
+        found[host.mac.lower()] = (*found.get(host.mac.lower(), ()), host.ip)
+    return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

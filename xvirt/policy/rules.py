@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from xvirt.domainxml.filters import FILTERS
 from xvirt.policy.predicates import (
     Predicate,
     anything,
@@ -162,6 +163,8 @@ _NETWORK: dict[str, Allowed] = {
     "interface/link": _element(state=plain),
     "interface/mtu": _element(size=number),
     "interface/bandwidth": _PLAIN_TREE,
+    "interface/filterref": _element(filter=one_of(*FILTERS)),
+    "interface/filterref/parameter": _element(name=plain, value=plain),
     "interface/coalesce": _PLAIN_TREE,
     "interface/port": _element(isolated=switch),
     "interface/rom": _element(bar=switch, enabled=switch),

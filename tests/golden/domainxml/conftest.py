@@ -35,7 +35,8 @@ stdio_handler = "file"
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A golden document. Its context: `domainType` (qemu unless said), `bridges` (network -> bridge of the host)."""
+    """A golden document. Its context: `domainType` (qemu unless said), `bridges` (network -> bridge of the host), whose cards are
+    guarded against spoofing."""
 
     resource: Resource
     domain_type: str
@@ -59,7 +60,7 @@ class Sample:
         spec = self.resource.spec
         namespace = self.resource.metadata.namespace
         networks = {
-            nic.network: NetworkBacking(bridge=self.bridges[nic.network])
+            nic.network: NetworkBacking(bridge=self.bridges[nic.network], is_guarded=True)
             if nic.network in self.bridges
             else NetworkBacking(network=host_name(namespace, nic.network))
             for nic in spec.nics

@@ -11,6 +11,7 @@ import pytest
 from nodeplugin.hypervisor.port import NetworkRecord, XmlView
 from tests.unit.nodeplugin.world import World
 from xvirt.domainxml.facts import NicFacts, read_domain
+from xvirt.domainxml.filters import FILTERS, OWN_ADDRESSES, OWN_MAC
 from xvirt.domainxml.tree import parse_xml
 
 NETWORK: dict[str, Any] = {
@@ -120,3 +121,26 @@ def test_update_policy_restart_waits_for_a_domain_that_is_not_ours(world: World)
     world.hypervisor.destroy_domain(foreign.uuid)
     world.settle()
     assert "1400" in world.hypervisor.live_network_xml(_network(world).uuid)
+
+
+def _filter_name(world: World) -> str:
+    return str(parse_xml(_nic(world).xml).xpath("string(filterref/@filter)"))
+
+
+def test_anti_spoofing_is_switched_on_and_off_under_a_running_machine(world: World) -> None:
+    assert (_filter_name(world), world.hypervisor.list_filters()) == ("", frozenset())
+    world.apply(_changed(antiSpoofing="On"))
+    world.settle()
+    assert _filter_name(world) == OWN_MAC
+    assert world.hypervisor.list_filters() == frozenset(FILTERS)
+    world.apply(_changed(antiSpoofing="Off"))
+    world.settle()
+    assert _filter_name(world) == ""
+
+
+def test_a_machine_follows_its_fixed_lease(world: World) -> None:
+    subnets = [{"address": "10.99.0.1/24", "dhcp": {"hosts": [{"mac": _nic(world).mac, "ip": "10.99.0.7"}]}}]
+    world.apply(_changed(antiSpoofing="On", subnets=subnets))
+    world.settle()
+    assert _filter_name(world) == OWN_ADDRESSES
+    assert "10.99.0.7" in _nic(world).xml
