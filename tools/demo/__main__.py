@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -16,11 +17,13 @@ import yaml
 
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
+from tools.lab.node import module_command
 
 ROOT = Path(__file__).resolve().parents[2]
 XVIRT = Path(sys.executable).with_name("xvirt")
 DOMAIN = "default_web"
 DEADLINE_S = 90.0
+IMAGE_PORT = 8088
 
 
 class Demo:
@@ -29,7 +32,8 @@ class Demo:
     def __init__(self, lab: Lab, node: Node) -> None:
         self.lab = lab
         self.node = node
-        self.environment = {**os.environ, **lab.client_environment(node.name), "NO_COLOR": "1"}
+        shown = {"NO_COLOR": "1", "XVIRT_PROGRESS": "lines"}
+        self.environment = {**os.environ, **lab.client_environment(node.name), **shown}
 
     def say(self, text: str) -> None:
         print(f"\n# {text}", flush=True)
@@ -104,8 +108,10 @@ def main() -> None:
         node = lab.nodes["node-a"]
         target = lab.shared / "guest.qcow2"
         shutil.copyfile(image, target)
+        node.start_service("image-server", module_command("tools.demo.image_server", str(target), str(IMAGE_PORT)))
         documents = list(yaml.safe_load_all((ROOT / "examples/01-first-machine/machine.yaml").read_text()))
-        documents[1]["spec"]["source"]["path"] = str(target)
+        checksum = f"sha256:{hashlib.sha256(target.read_bytes()).hexdigest()}"
+        documents[1]["spec"] = {"source": {"url": f"http://127.0.0.1:{IMAGE_PORT}/guest.qcow2"}, "checksum": checksum}
         show(Demo(lab, node), documents)
     print(f"\n# done in {time.monotonic() - began:.0f} s; nothing is left behind", flush=True)
 
@@ -120,7 +126,7 @@ def show(demo: Demo, documents: list[dict[str, object]]) -> None:
 
 def show_creation(demo: Demo, documents: list[dict[str, object]]) -> None:
     """From documents to a guest with an address."""
-    demo.say("declare a network, an image and a machine (examples/01-first-machine)")
+    demo.say("declare a network, an image from a web server and a machine (examples/01-first-machine)")
     demo.xvirt("version")
     demo.apply(documents, "--wait")
     demo.wait_addressed()

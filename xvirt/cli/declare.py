@@ -18,7 +18,7 @@ from xvirt.cli.waiting import has_condition, wait_for
 from xvirt.cli.words import complete_kinds, parse_duration, short_name
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
-from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef
+from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, Impact, ObjectRef
 from xvirt.model.kinds import BY_NAME
 
 
@@ -132,7 +132,8 @@ def _print_plan(result: ApplyResult) -> None:
         arrow = f"{_value(change.old)} -> {_value(change.new)}"
         click.echo(f"  ~ {clean(change.path)}: {arrow}   [{change.impact.value}]")
     for step in result.plan:
-        click.echo(f"  + {clean(step.summary)}   [{step.impact.value}]")
+        cost = "" if step.impact is Impact.NONE else f"   [{step.impact.value}]"
+        click.echo(f"  + {clean(step.summary)}{cost}")
     for reason in result.waiting_for:
         click.echo(f"  ! {clean(reason)}")
 

@@ -91,9 +91,9 @@ def wait_for(
                 trouble = error.message
             if not trouble and wanted is not None and wanted(document):
                 return document
-            progress.show(ref, document, trouble)
+            why = trouble or explain(document, wanted.type if isinstance(wanted, _Condition) else "Ready")
+            progress.show(ref, document, why)
             if time.monotonic() >= deadline:
-                why = trouble or explain(document, wanted.type if isinstance(wanted, _Condition) else "Ready")
                 raise DeadlineExceeded(f"{ref}: not in time; {why}", reason="WaitTimeout")
             time.sleep(POLL_S)
 
@@ -132,29 +132,40 @@ def wait_for_operation(client: NodeClient, operation: Operation, timeout_s: floa
     return found
 
 
+PROGRESS_VARIABLE = "XVIRT_PROGRESS"
+"""`lines`: progress is told line by line also where standard error is no terminal, for logs."""
+
+
 class Progress:
-    """One line on a terminal's standard error that is written over; nothing anywhere else."""
+    """One line on a terminal's standard error that is written over; nothing anywhere else, or lines where they are asked for."""
 
     def __init__(self) -> None:
-        self._is_shown = sys.stderr is not None and sys.stderr.isatty()
+        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_told = not self._is_terminal and os.environ.get(PROGRESS_VARIABLE) == "lines"
         self._last = ""
 
-    def show(self, ref: ObjectRef, document: Any, text: str = "") -> None:
+    def show(self, ref: ObjectRef, document: Any, text: str) -> None:
         """What is going on."""
-        if not self._is_shown:
+        if not (self._is_terminal or self._is_told):
             return
         percent = lookup(document, "status.progressPercent")
-        told = f"{ref}: {text or explain(document)}" + (f" ({percent} %)" if percent is not None else "")
-        line = clean(told)[: _columns() - 1]  # text in the last column would wrap
-        if line != self._last.rstrip():
+        line = clean(f"{ref}: {text}" + (f" ({percent} %)" if percent is not None else ""))
+        if self._is_terminal:
+            line = line[: _columns() - 1]  # text in the last column would wrap
+        if line == self._last.rstrip():
+            return
+        if self._is_told:
+            click.echo(line, err=True)
+            self._last = line
+        else:
             self._last = line.ljust(len(self._last.rstrip()))
             click.echo("\r" + self._last, err=True, nl=False)
 
     def end(self) -> None:
         """Clear the line."""
-        if self._last:
+        if self._last and self._is_terminal:
             click.echo("\r" + " " * len(self._last) + "\r", err=True, nl=False)
-            self._last = ""
+        self._last = ""
 
 
 def _columns() -> int:

@@ -224,6 +224,18 @@ def test_progress_fits_a_very_narrow_terminal_and_is_cleared(node: LiveNode) -> 
     assert all(len(part) < 12 for part in progress.split(b"\r"))
 
 
+def test_progress_is_told_in_lines_where_a_log_asks_for_it_and_else_not_at_all(node: LiveNode) -> None:
+    node.declare(MACHINE)
+    arguments = ("wait", "vm", "web", "--for=condition=AgentConnected", "--timeout=0.3")
+    told = {}
+    for wanted in ("lines", ""):
+        with node.process(*arguments, env=node.environment(XVIRT_PROGRESS=wanted)) as running:
+            told[wanted] = running.communicate(timeout=30)[1].decode().splitlines()
+    assert told["lines"][0] == "VirtualMachine default/web: AgentConnected is False (NotConnected)"
+    assert told["lines"][1:] == told[""]
+    assert told[""][0].startswith("error: ")
+
+
 def test_what_a_guest_says_does_not_drive_the_terminal(node: LiveNode) -> None:
     node.declare(MACHINE)
     node.hypervisor.connect_agent(node.uid(), {"hostname": "\x1b[2Jx"})
