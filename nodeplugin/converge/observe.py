@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from lxml import etree
@@ -16,6 +17,7 @@ from nodeplugin.converge.host import Host
 from nodeplugin.converge.timers import Timers
 from nodeplugin.hypervisor.port import DomainRecord, Persistence, VolumeFacts, XmlView
 from nodeplugin.images.port import ImageRequest, Origin
+from nodeplugin.plan.network import find_vlan_obstacle
 from nodeplugin.plan.observation import (
     Definition,
     MachineObservation,
@@ -154,13 +156,30 @@ class Observer:
             if self._missing_filters(spec):
                 return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} has no filters yet")
             if spec.mode is NetworkMode.BRIDGE:
-                return ResolvedNetwork(bridge=spec.bridge, **guard)
+                if spec.vlan is not None and find_vlan_obstacle(spec, self._bridge(spec)) is not None:
+                    return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} has no VLANs on this host")
+                return ResolvedNetwork(bridge=spec.bridge, vlan=spec.vlan, **guard)
         record = self._host.index.networks().get(host_name(namespace, name))
         if record is not None and record.is_active:
             return ResolvedNetwork(network=record.name, **guard)
         if stored is None:
             return Obstacle("NetworkNotFound", f"VirtualNetwork {namespace}/{name} is not there; apply it")
         return Obstacle("NetworkNotReady", f"VirtualNetwork {namespace}/{name} is not active yet")
+
+    def _bridge(self, spec: VirtualNetworkSpec) -> NetworkObservation:
+        """Of a bridge of the host."""
+        directory = Path(f"/sys/class/net/{spec.bridge}/bridge")
+        try:
+            is_vlan_aware = (directory / "vlan_filtering").read_text().strip() == "1"
+        except FileNotFoundError:  # no such bridge, or a kernel without VLAN filtering
+            is_vlan_aware = False
+        return NetworkObservation(
+            record=None,
+            has_bridge=directory.is_dir(),
+            is_vlan_aware=is_vlan_aware,
+            libvirt_version=self._host.hypervisor.facts().libvirt_version,
+            missing_filters=self._missing_filters(spec),
+        )
 
     def _missing_filters(self, spec: VirtualNetworkSpec) -> tuple[str, ...]:
         if not is_guarded(spec):
@@ -291,8 +310,7 @@ class Observer:
         """A VirtualNetwork."""
         spec: VirtualNetworkSpec = resource.spec
         if spec.mode is NetworkMode.BRIDGE:
-            has_bridge = os.path.isdir(f"/sys/class/net/{spec.bridge}/bridge")
-            return NetworkObservation(record=None, has_bridge=has_bridge, missing_filters=self._missing_filters(spec))
+            return self._bridge(spec)
         self._host.index.drop_networks()
         name = host_name(stored.namespace, stored.name)
         record = self._host.index.networks().get(name)

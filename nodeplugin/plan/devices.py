@@ -15,7 +15,7 @@ from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, U
 from xvirt.domainxml.disks import SEED_ALIAS, render_disk
 from xvirt.domainxml.elements import alias_of
 from xvirt.domainxml.facts import DiskFacts, DomainFacts
-from xvirt.domainxml.nics import changed_nic, plugged_again
+from xvirt.domainxml.nics import changed_nic, has_other_vlan, plugged_again
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import device_alias
 from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice
@@ -144,6 +144,9 @@ def _plan_nics(desired: MachineDesired, observed: MachineObservation, intent: In
         if found is None:
             step = AttachDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", alias=alias, xml=to_text(element))
             changes.attach(step, f"spec.nics[{nic.name}]", needs_port=True)
+            continue
+        if has_other_vlan(parse_xml(found.xml), element):
+            changes.restart_required.append(f"spec.nics[{nic.name}].network")
             continue
         is_unplugged = alias in observed.unplugged and bool(found.bridge)
         for changed in _changed_nics(parse_xml(found.xml), element, is_unplugged=is_unplugged):

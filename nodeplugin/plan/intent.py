@@ -98,7 +98,11 @@ def _resolve_networks(
         resolved = observed.references.networks.get(name, missing)
         if isinstance(resolved, ResolvedNetwork):
             found[name] = NetworkBacking(
-                resolved.network, resolved.bridge, is_guarded=resolved.is_guarded, leases=resolved.leases
+                resolved.network,
+                resolved.bridge,
+                vlan=resolved.vlan,
+                is_guarded=resolved.is_guarded,
+                leases=resolved.leases,
             )
         else:
             obstacles.append(resolved)

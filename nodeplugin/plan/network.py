@@ -47,7 +47,8 @@ def _plan_itself(stored: StoredObject, resource: Resource, observed: NetworkObse
     spec: VirtualNetworkSpec = resource.spec
     if spec.mode is NetworkMode.BRIDGE:
         if observed.has_bridge:
-            return Plan()
+            obstacle = find_vlan_obstacle(spec, observed)
+            return Plan() if obstacle is None else Plan(blocked=(obstacle,))
         return Plan(waiting=(Obstacle("BridgeNotFound", f"bridge {spec.bridge} is not on this host; make it"),))
     if observed.name_holder is not None:
         name = host_name(stored.namespace, stored.name)
@@ -73,6 +74,31 @@ def _plan_itself(stored: StoredObject, resource: Resource, observed: NetworkObse
         return Plan(steps=defined, restart_required=live.restart_paths)
     # The machines' own workers plug their taps in again: they are woken by the network's events.
     return Plan(steps=(define, StopNetwork(uuid=stored.uid), StartNetwork(uuid=stored.uid)))
+
+
+VLAN_LIBVIRT = (11, 0)
+"""First libvirt that puts a VLAN tag on the port of a Linux bridge (https://libvirt.org/news.html, v11.0.0); older ones refuse to
+start a card that asks for one."""
+
+
+def find_vlan_obstacle(spec: VirtualNetworkSpec, observed: NetworkObservation) -> Obstacle | None:
+    """Why this host cannot keep the guests of a bridge in the declared VLAN; None where it can, or where none is declared."""
+    numbers = tuple(int(part) for part in observed.libvirt_version.split(".")[:2] if part.isdecimal())
+    if spec.vlan is None:
+        return None
+    if numbers < VLAN_LIBVIRT:
+        message = (
+            f"libvirt {observed.libvirt_version} of this host puts no VLAN tag on a port of a Linux bridge; upgrade it to 11.0, or"
+            f" remove vlan and use a bridge that is in VLAN {spec.vlan} as a whole, such as one over a VLAN device"
+        )
+        return Obstacle("VlanUnsupported", message)
+    if not observed.is_vlan_aware:
+        message = (
+            f"bridge {spec.bridge} does not filter VLANs, so VLAN {spec.vlan} would separate nobody; switch it on with"
+            f" `ip link set {spec.bridge} type bridge vlan_filtering 1`"
+        )
+        return Obstacle("BridgeNotVlanAware", message)
+    return None
 
 
 def _is_defined(record: NetworkRecord, wanted: etree._Element) -> bool:

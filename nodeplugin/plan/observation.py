@@ -27,6 +27,7 @@ class ResolvedNetwork:
 
     network: str | None = None
     bridge: str | None = None
+    vlan: int | None = None
     is_guarded: bool = False
     leases: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
@@ -124,6 +125,9 @@ class NetworkObservation:
     users: tuple[str, ...] = ()
     foreign_users: tuple[str, ...] = ()
     has_bridge: bool = True
+    is_vlan_aware: bool = False
+    """Whether the bridge filters VLANs; without that a tag on a port separates nobody."""
+    libvirt_version: str = ""
     missing_filters: tuple[str, ...] = ()
     """Of `xvirt.domainxml.filters.FILTERS`, where the network needs them."""
 

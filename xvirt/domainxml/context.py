@@ -20,11 +20,12 @@ class DiskBacking:
 class NetworkBacking:
     """What a NIC is plugged into: a libvirt network by name, or a bridge of the host; exactly one of the two.
 
-    `is_guarded`: its cards get an anti-spoofing filter; `leases` are the addresses that the network itself gives, by MAC.
+    `vlan`: tag that the bridge puts on their frames (libvirt >= 11.0). `is_guarded`: its cards get an anti-spoofing filter; `leases` are the addresses that the network itself gives, by MAC.
     """
 
     network: str | None = None
     bridge: str | None = None
+    vlan: int | None = None
     is_guarded: bool = False
     leases: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 

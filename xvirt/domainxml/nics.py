@@ -23,6 +23,8 @@ def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -
     element = etree.Element("interface", {"type": "network" if is_network else "bridge"})
     child(element, "mac", {"address": nic.mac or mac_address(uid, nic.name)})
     child(element, "source", {"network": backing.network} if is_network else {"bridge": backing.bridge})
+    if backing.vlan is not None:
+        child(child(element, "vlan"), "tag", {"id": str(backing.vlan)})
     if nic.bandwidth is not None:
         _add_bandwidth(element, nic.bandwidth)
     child(element, "model", {"type": nic.model.value})
@@ -78,6 +80,15 @@ def changed_nic(live: etree._Element, wanted: etree._Element) -> etree._Element 
         _replace(changed, wanted, tag)
     changed.set("type", wanted.get("type", ""))
     return changed
+
+
+def has_other_vlan(live: etree._Element, wanted: etree._Element) -> bool:
+    """Whether the cards are in different VLANs, which libvirt changes at a start only."""
+    return _tags_of(live) != _tags_of(wanted)
+
+
+def _tags_of(element: etree._Element) -> list[str | None]:
+    return [tag.get("id") for tag in element.iterfind("vlan/tag")]
 
 
 def plugged_again(live: etree._Element, wanted: etree._Element) -> tuple[etree._Element, etree._Element]:

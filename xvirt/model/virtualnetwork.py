@@ -190,6 +190,12 @@ class VirtualNetworkSpec:
             "bridge",
         ),
         Rule(
+            lambda spec: spec.mode is NetworkMode.BRIDGE or spec.vlan is None,
+            "self.mode == 'Bridge' || !has(self.vlan)",
+            "only mode Bridge has a VLAN; remove vlan",
+            "vlan",
+        ),
+        Rule(
             lambda spec: spec.mode is not NetworkMode.BRIDGE or not spec.subnets,
             "self.mode != 'Bridge' || !has(self.subnets) || size(self.subnets) == 0",
             "mode Bridge leaves addresses to others; remove subnets",
@@ -232,6 +238,14 @@ class VirtualNetworkSpec:
     mode: NetworkMode = field("How guests reach the world.", FIXED, default=NetworkMode.NAT)
     bridge: str | None = field(
         "Existing bridge of the host.", FIXED, default=None, format=Format.DEVICE_NAME, max_length=15
+    )
+    vlan: int | None = field(
+        "VLAN of the bridge that guests are in, whose frames they send and get without a tag; absent: the port's default. Needs a"
+        " bridge with vlan_filtering and libvirt 11.0.",
+        FIXED,
+        default=None,
+        minimum=1,
+        maximum=4094,
     )
     subnets: tuple[Subnet, ...] = field(
         "Addresses of the host on it, with DHCP.", LIVE, default=(), list_key="address", max_items=8

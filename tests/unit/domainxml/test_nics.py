@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 
 from xvirt.domainxml.context import NetworkBacking
-from xvirt.domainxml.nics import changed_nic, plugged_again, render_nic
+from xvirt.domainxml.nics import changed_nic, has_other_vlan, plugged_again, render_nic
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.codec import parse
 
@@ -72,6 +72,22 @@ def test_a_card_moves_to_another_network_and_to_a_bridge() -> None:
     assert (moved.get("type"), _sources(moved)) == ("network", [{"network": "default_other"}])
     bridged = _changed(_wanted(network=None, bridge="br0"))
     assert (bridged.get("type"), _sources(bridged)) == ("bridge", [{"bridge": "br0"}])
+
+
+def test_a_card_of_a_vlan_has_its_tag_and_changes_it_at_a_start_only() -> None:
+    document = {
+        "apiVersion": "xvirt.io/v1alpha1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "web"},
+        "spec": {"memory": {"size": "64Mi"}, "nics": [{"name": "lan", "network": "lan"}]},
+    }
+    machine = parse(document)
+    nic = machine.spec.nics[0]
+    tagged, plain = (render_nic(machine, nic, NetworkBacking(bridge="br0", vlan=vlan), "uid") for vlan in (20, None))
+    assert [item.get("id") for item in tagged.iterfind("vlan/tag")] == ["20"]
+    assert plain.find("vlan") is None
+    assert has_other_vlan(tagged, plain)
+    assert not has_other_vlan(tagged, tagged)
 
 
 def test_a_tap_without_its_bridge_goes_there_by_name_and_then_into_its_network() -> None:

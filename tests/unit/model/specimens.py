@@ -249,7 +249,7 @@ def _repair_network(value: Map) -> Map:
     mode = value.get("mode", "Nat")
     if mode == "Bridge":
         return _without(value, "subnets", "dns", "routes") | {"bridge": "br0"}
-    value = _without(value, "bridge")
+    value = _without(value, "bridge", "vlan")
     if mode in ("Nat", "Routed") and not value.get("subnets"):
         value = value | {"subnets": [{"address": "198.51.100.1/24"}]}
     if not value.get("subnets"):

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from nodeplugin.hypervisor.port import NetworkRecord, XmlView
+from nodeplugin.plan.network import plan_network
+from nodeplugin.plan.observation import NetworkObservation
 from tests.unit.nodeplugin.world import World
 from xvirt.domainxml.facts import NicFacts, read_domain
 from xvirt.domainxml.filters import FILTERS, OWN_ADDRESSES, OWN_MAC
 from xvirt.domainxml.tree import parse_xml
+from xvirt.model.codec import parse
 
 NETWORK: dict[str, Any] = {
     "apiVersion": "xvirt.io/v1alpha1",
@@ -144,3 +147,36 @@ def test_a_machine_follows_its_fixed_lease(world: World) -> None:
     world.settle()
     assert _filter_name(world) == OWN_ADDRESSES
     assert "10.99.0.7" in _nic(world).xml
+
+
+TAGGED = parse({**NETWORK, "spec": {"mode": "Bridge", "bridge": "br0", "vlan": 20}})
+
+
+@pytest.mark.parametrize(
+    ("libvirt_version", "is_vlan_aware", "reasons"),
+    [
+        ("9.0.0", True, ["VlanUnsupported"]),
+        ("10.10.0", True, ["VlanUnsupported"]),
+        ("11.0.0", False, ["BridgeNotVlanAware"]),
+        ("11.0.0", True, []),
+        ("12.1.0", True, []),
+    ],
+)
+def test_a_vlan_is_refused_where_it_would_separate_nobody(
+    world: World, libvirt_version: str, is_vlan_aware: bool, reasons: list[str]
+) -> None:
+    stored = world.store.find_named("VirtualNetwork", "default", "lan")
+    assert stored is not None
+    observed = NetworkObservation(record=None, libvirt_version=libvirt_version, is_vlan_aware=is_vlan_aware)
+    assert [item.reason for item in plan_network(stored, TAGGED, observed).blocked] == reasons
+
+
+def test_a_machine_waits_where_its_vlan_cannot_be(world: World) -> None:
+    document = {**NETWORK, "metadata": {"name": "tagged"}, "spec": {"mode": "Bridge", "bridge": "lo", "vlan": 20}}
+    machine = copy.deepcopy(MACHINE)
+    machine["metadata"]["name"] = "waits"
+    machine["spec"]["nics"][0]["network"] = "tagged"
+    world.apply(document)
+    world.apply(machine)
+    world.settle()
+    assert world.hypervisor.find_domain_by_name("default_waits") is None
