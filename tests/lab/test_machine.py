@@ -184,6 +184,23 @@ def test_row_24_81_stop_and_start_keep_uuid_macs_and_disks(declared: Declared) -
     assert after["disks"] == before["disks"]
 
 
+def test_row_27_an_address_reserved_while_the_guest_runs_is_what_it_gets_at_its_next_boot(declared: Declared) -> None:
+    status = declared.get(WEB)["status"]
+    lan = network()
+    reserved = {"mac": status["interfaces"][0]["mac"], "name": "web", "ip": "192.168.150.200"}
+    lan["spec"]["subnets"][0]["dhcp"]["hosts"] = [reserved]
+    declared.apply(lan)
+    declared.wait(ObjectRef(kind="VirtualNetwork", namespace="default", name="lan"), is_ready, "changed")
+    assert declared.node.virsh("domid", DOMAIN).strip() != "-"
+    assert declared.operate(WEB, Verb.RESTART).state is OperationState.SUCCEEDED
+
+    def has_it(seen: Document) -> bool:
+        return "192.168.150.200" in [item["address"] for item in seen["status"]["interfaces"][0]["addresses"]]
+
+    declared.wait(WEB, has_it, "at its reserved address")
+    declared.wait(WEB, has_agent, "with its agent")
+
+
 def test_row_24_pause_resume_save_and_restore(declared: Declared) -> None:
     assert declared.operate(WEB, Verb.PAUSE).state is OperationState.SUCCEEDED
     assert declared.node.virsh("domstate", DOMAIN).strip() == "paused"
