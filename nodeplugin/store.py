@@ -3,8 +3,7 @@
 One connection behind one lock: writes are rare and short. What only the host's own state says again (status, events, journal) is
 written without waiting for the disk: it survives the process, and is on disk with the next full commit; a power cut ends QEMU, too,
 and what is seen afterwards is observed anew. Secrets lie in this file alone, which is
-readable by root only and never leaves the node. A file that SQLite finds damaged is refused with what to do; it is never replaced
-silently, because an empty store would forget what users declared.
+readable by root only and never leaves the node.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import contextlib
 import dataclasses
 import enum
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,38 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
+from nodeplugin.store_file import open_file
 from xvirt.model.errors import Exhausted, NotFound, Unavailable
 from xvirt.model.exchange import Event, EventType, ObjectRef, Operation, OperationState, Verb
 
-SCHEMA_VERSION = 1
 EVENTS_PER_OBJECT_MAX = 100
 OPERATIONS_PER_OBJECT_MAX = 50
 TOMBSTONES_MAX = 10_000
-
-_SCHEMA = """
-CREATE TABLE objects (
-  uid TEXT PRIMARY KEY, authority TEXT NOT NULL, kind TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
-  document TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, profile TEXT NOT NULL,
-  secrets TEXT NOT NULL, has_secrets INTEGER NOT NULL, secrets_hash TEXT NOT NULL, deletion TEXT NOT NULL,
-  status TEXT NOT NULL, run TEXT NOT NULL, UNIQUE (kind, namespace, name)
-) STRICT;
-CREATE TABLE tombstones (
-  uid TEXT PRIMARY KEY, authority TEXT NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL,
-  sequence INTEGER NOT NULL
-) STRICT;
-CREATE TABLE operations (
-  id TEXT PRIMARY KEY, uid TEXT NOT NULL, sequence INTEGER NOT NULL, body TEXT NOT NULL
-) STRICT;
-CREATE INDEX operations_by_uid ON operations (uid, sequence);
-CREATE TABLE events (
-  sequence INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, ref TEXT NOT NULL, type TEXT NOT NULL,
-  reason TEXT NOT NULL, message TEXT NOT NULL, count INTEGER NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL
-) STRICT;
-CREATE INDEX events_by_uid ON events (uid, reason, message);
-CREATE TABLE journal (
-  uid TEXT PRIMARY KEY, steps TEXT NOT NULL, started TEXT NOT NULL
-) STRICT;
-"""
 
 _COLUMNS = (
     "uid, authority, kind, namespace, name, document, generation, epoch, profile, secrets, has_secrets, secrets_hash,"
@@ -86,40 +59,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
-        path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._sync = Sync.DISK
-        self._connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
-        os.close(descriptor)
-        connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=10)
-        try:
-            self._prepare(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise Unavailable(
-                f"the store {self._path} cannot be read: {error}; restore it from a backup, or move it away:"
-                " the machines' documents are then read back from their domains, other objects must be applied again",
-                reason="StoreDamaged",
-            ) from error
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={self._sync.value}")
-        connection.execute("PRAGMA foreign_keys=ON")
-        (check,) = connection.execute("PRAGMA quick_check").fetchone()
-        if check != "ok":
-            raise sqlite3.DatabaseError(check)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(
-                f"written by a newer release (schema {version}, this one knows {SCHEMA_VERSION})"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+        self._connection = open_file(path)
 
     def ping(self) -> None:
         """Read something. Raises Unavailable where the store is closed or cannot be read."""

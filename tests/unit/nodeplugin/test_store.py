@@ -75,6 +75,55 @@ def test_a_damaged_file_is_refused_with_what_to_do(tmp_path: Path, damage: bytes
         Store(path)
 
 
+def _objects(count: int) -> list[StoredObject]:
+    return [_object(f"u-{number}", f"machine-{number:02}") for number in range(count)]
+
+
+@pytest.mark.parametrize("tail", ["", "damage"])
+def test_a_file_that_was_cut_anywhere_is_refused(tmp_path: Path, tail: str) -> None:
+    whole = tmp_path / "whole.db"
+    store = Store(whole)
+    for item in _objects(40):
+        store.put(item)
+    store.close()
+    data = whole.read_bytes()
+    path = tmp_path / "store.db"
+    for size in range(0, len(data), 512):
+        path.write_bytes(data[:size] + tail.encode() * 100)
+        with pytest.raises(Unavailable, match="restore it from a backup"):
+            Store(path)
+        for name in ("store.db-wal", "store.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+
+
+def test_a_log_that_was_cut_anywhere_ends_at_one_of_the_acknowledged_states(tmp_path: Path) -> None:
+    store = Store(tmp_path / "live.db")
+    for item in _objects(12):
+        store.put(item)
+    database, log = (tmp_path / "live.db").read_bytes(), (tmp_path / "live.db-wal").read_bytes()
+    store.close()
+    seen = set()
+    for size in range(0, len(log) + 1, 997):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        (folder / "store.db").write_bytes(database)
+        (folder / "store.db-wal").write_bytes(log[:size])
+        found = Store(folder / "store.db")
+        names = [item.name for item in found.list_objects()]
+        assert names == [item.name for item in _objects(12)][: len(names)]
+        seen.add(len(names))
+        found.close()
+    assert {0, 11} <= seen
+
+
+def test_a_file_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / ".store.db.partial").write_bytes(b"what a kill left")
+    store = Store(tmp_path / "store.db")
+    store.put(_object())
+    store.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store.db"]
+
+
 def test_a_file_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     import sqlite3
 
