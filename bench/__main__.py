@@ -14,6 +14,7 @@ from bench.changes import attach, burst_20
 from bench.events import event_latency, recovery
 from bench.idle import idle
 from bench.listing import list_200, scrape_200
+from bench.nic_limit import nic_limit
 from bench.result import Result
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "event-latency": event_latency,
     "idle": idle,
     "list-200": list_200,
+    "nic-limit": nic_limit,
     "recovery": recovery,
     "scrape-200": scrape_200,
 }

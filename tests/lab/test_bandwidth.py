@@ -8,31 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.declared import Declared, Document, empty_machine, is_ready, network, vm
+from tests.lab.plain_queue import use_plain_queue
 from tools.lab import Lab, LabSpec
 
 ONE = vm("one")
 DOMAIN = "default_one"
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-PLAIN_QUEUE = """#!/usr/bin/python3
-import os, subprocess, sys
-words = sys.argv[1:]
-if "sfq" in words:
-    words = [*words[: words.index("sfq")], "pfifo"]
-if "fw" in words and "add" in words:
-    sys.exit(0)
-os.execv("/sbin/tc", ["tc", *words])
-"""
 
 
 @pytest.fixture
 def declared(lab_prefix: str) -> Iterator[Declared]:
     with Lab.up(LabSpec(f"{lab_prefix}-tc")) as lab:
-        (lab.shared / "tc").write_text(PLAIN_QUEUE)
-        (lab.shared / "tc").chmod(0o755)
         node = lab.nodes["node-a"]
-        node.stop_libvirtd()
-        argv = ["libvirtd", "--listen", "--config", "/etc/libvirt/libvirtd.conf"]
-        node.start_service("libvirtd", argv, {"PATH": f"{lab.shared}:{PATH}"})
+        use_plain_queue(lab, node)
         yield Declared(node)
 
 
