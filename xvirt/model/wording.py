@@ -37,8 +37,14 @@ def show(value: Any) -> str:
     return "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
 
 
+_BEGINNING_MIN_LENGTH = 3
+"""A known name of at least so many letters that the word begins with is meant: KubeVirt's `macAddress` is our `mac`."""
+
+
 def nearest(word: Any, known: Iterable[str]) -> str:
     """` (did you mean cores?)`, or nothing where no known word is near."""
     lowered = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(word)[:80].lower(), list(lowered), n=1, cutoff=0.6)
+    written = str(word)[:80].lower()
+    begun = [name for name in lowered if len(name) >= _BEGINNING_MIN_LENGTH and written.startswith(name)]
+    close = sorted(begun, key=len)[-1:] or difflib.get_close_matches(written, list(lowered), n=1, cutoff=0.6)
     return f" (did you mean {lowered[close[0]]}?)" if close else ""
