@@ -122,9 +122,9 @@ class MachineWorker:
     def _with_timers(self, uid: str, observed: MachineObservation) -> MachineObservation:
         return dataclasses.replace(
             observed,
-            stop_elapsed_s=self._timers.stop_elapsed_s(uid),
+            stop=self._timers.stop(uid),
             off_elapsed_s=self._timers.off_elapsed_s(uid),
-            detach_elapsed_s=self._timers.detach_elapsed_s(uid),
+            detaches=self._timers.detaches(uid),
         )
 
     # what an observation teaches

@@ -77,9 +77,9 @@ class Observer:
             host_use=self._host.index.use_by_others(stored.uid),
             name_holder=name_holder,
             config_hash=definition_hash(config.root) if config else "",
-            stop_elapsed_s=self._timers.stop_elapsed_s(stored.uid),
+            stop=self._timers.stop(stored.uid),
             off_elapsed_s=self._timers.off_elapsed_s(stored.uid),
-            detach_elapsed_s=self._timers.detach_elapsed_s(stored.uid),
+            detaches=self._timers.detaches(stored.uid),
             unplugged=self._unplugged(live.facts.nics) if live else frozenset(),
         )
 

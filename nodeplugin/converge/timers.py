@@ -7,14 +7,22 @@ import dataclasses
 import threading
 
 from nodeplugin.clock import Clock
+from nodeplugin.plan.observation import Asked
+
+
+@dataclasses.dataclass
+class _Request:
+    first: float
+    last: float
+    count: int = 1
 
 
 @dataclasses.dataclass
 class _Since:
-    stop: float | None = None
+    stop: _Request | None = None
     off: float | None = None
     running: float | None = None
-    detach: dict[str, float] = dataclasses.field(default_factory=dict)
+    detach: dict[str, _Request] = dataclasses.field(default_factory=dict)
 
 
 class Timers:
@@ -44,10 +52,10 @@ class Timers:
                 entry.off = now if entry.off is None else entry.off
 
     def note_stop(self, uid: str) -> None:
-        """Asked to stop now, if not before."""
+        """Asked to stop now."""
         with self._lock:
             entry = self._since.setdefault(uid, _Since())
-            entry.stop = self._clock.monotonic_s() if entry.stop is None else entry.stop
+            entry.stop = self._again(entry.stop)
 
     def drop_stop(self, uid: str) -> None:
         """No longer to be stopped."""
@@ -56,9 +64,14 @@ class Timers:
                 self._since[uid].stop = None
 
     def note_detach(self, uid: str, alias: str) -> None:
-        """Asked to release a device now, if not before."""
+        """Asked to release a device now."""
         with self._lock:
-            self._since.setdefault(uid, _Since()).detach.setdefault(alias, self._clock.monotonic_s())
+            detach = self._since.setdefault(uid, _Since()).detach
+            detach[alias] = self._again(detach.get(alias))
+
+    def _again(self, request: _Request | None) -> _Request:
+        now = self._clock.monotonic_s()
+        return _Request(now, now) if request is None else _Request(request.first, now, request.count + 1)
 
     def keep_detaches(self, uid: str, present: frozenset[str]) -> None:
         """Forget the devices that are gone."""
@@ -67,9 +80,9 @@ class Timers:
             if entry is not None:
                 entry.detach = {alias: since for alias, since in entry.detach.items() if alias in present}
 
-    def stop_elapsed_s(self, uid: str) -> float | None:
-        """Since the machine was asked to stop."""
-        return self._elapsed(self._get(uid).stop)
+    def stop(self, uid: str) -> Asked | None:
+        """How long and how often the machine has been asked to stop."""
+        return self._asked(self._get(uid).stop)
 
     def off_elapsed_s(self, uid: str) -> float:
         """Since the machine was first seen off."""
@@ -79,12 +92,17 @@ class Timers:
         """Since the machine was first seen running."""
         return self._elapsed(self._get(uid).running) or 0.0
 
-    def detach_elapsed_s(self, uid: str) -> dict[str, float]:
-        """Since each device was asked for."""
-        now = self._clock.monotonic_s()
+    def detaches(self, uid: str) -> dict[str, Asked]:
+        """How long and how often it has been asked to release each device."""
         with self._lock:
-            entry = self._since.get(uid, _Since())
-            return {alias: now - since for alias, since in entry.detach.items()}
+            requests = dict(self._since.get(uid, _Since()).detach)
+        return {alias: asked for alias, request in requests.items() if (asked := self._asked(request)) is not None}
+
+    def _asked(self, request: _Request | None) -> Asked | None:
+        if request is None:
+            return None
+        now = self._clock.monotonic_s()
+        return Asked(elapsed_s=now - request.first, idle_s=now - request.last, count=request.count)
 
     def _get(self, uid: str) -> _Since:
         with self._lock:

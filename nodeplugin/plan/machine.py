@@ -172,16 +172,18 @@ def _pace_detaches(
     waiting: list[Obstacle] = []
     check: float | None = None
     for step in changes.steps:
-        elapsed = observed.detach_elapsed_s.get(step.alias) if isinstance(step, DetachDevice) else None
-        if elapsed is None:
+        asked = observed.detaches.get(step.alias) if isinstance(step, DetachDevice) else None
+        if asked is None:
             steps.append(step)
             continue
         assert isinstance(step, DetachDevice)
-        attempts = int(elapsed // DETACH_REPEAT_S) + 1
-        check = _soonest(check, DETACH_REPEAT_S - elapsed % DETACH_REPEAT_S + 0.1)
-        reason = "GuestHoldsDevice" if attempts >= DETACH_ATTEMPTS else "Detaching"
-        waiting.append(Obstacle(reason, f"the guest has not released {step.what} yet; it was asked {attempts} times"))
-        if elapsed % DETACH_REPEAT_S < 1.0 and elapsed >= DETACH_REPEAT_S:
+        reason = "GuestHoldsDevice" if asked.count >= DETACH_ATTEMPTS else "Detaching"
+        waiting.append(
+            Obstacle(reason, f"the guest has not released {step.what} yet; it was asked {asked.count} times")
+        )
+        is_due = asked.idle_s >= DETACH_REPEAT_S
+        check = _soonest(check, DETACH_REPEAT_S if is_due else DETACH_REPEAT_S - asked.idle_s)
+        if is_due:
             steps.append(step)
     return steps, tuple(waiting), check
 
@@ -243,18 +245,18 @@ def plan_stop(desired: MachineDesired, observed: MachineObservation) -> _Power:
     grace = desired.spec.termination_grace_period_seconds
     if desired.stored.run.stop_grace_s is not None:
         grace = desired.stored.run.stop_grace_s
-    elapsed = observed.stop_elapsed_s
     waiting = (Obstacle("Stopping", f"the guest was asked to shut down; powered off after {grace} s"),)
-    if elapsed is None and grace > 0 and observed.domain is not None and observed.domain.state is DomainState.RUNNING:
+    asked = observed.stop
+    if asked is None and grace > 0 and observed.domain is not None and observed.domain.state is DomainState.RUNNING:
         is_agent = observed.live is not None and observed.live.facts.is_agent_connected
         mode = ShutdownMode.AGENT if is_agent else ShutdownMode.ACPI
         return _Power((ShutdownDomain(uuid=uuid, mode=mode),), waiting, check_after_s=min(SHUTDOWN_REPEAT_S, grace))
-    if elapsed is None or elapsed >= grace:
+    if asked is None or asked.elapsed_s >= grace:
         return _Power((DestroyDomain(uuid=uuid),))
-    left = min(grace - elapsed, SHUTDOWN_REPEAT_S - elapsed % SHUTDOWN_REPEAT_S)
-    is_due = elapsed >= SHUTDOWN_REPEAT_S and elapsed % SHUTDOWN_REPEAT_S < 1.0
+    is_due = asked.idle_s >= SHUTDOWN_REPEAT_S
+    pause = SHUTDOWN_REPEAT_S if is_due else SHUTDOWN_REPEAT_S - asked.idle_s
     steps = (ShutdownDomain(uuid=uuid, mode=ShutdownMode.ACPI),) if is_due else ()
-    return _Power(steps, waiting, check_after_s=max(left, 0.05))
+    return _Power(steps, waiting, check_after_s=max(min(grace - asked.elapsed_s, pause), 0.05))
 
 
 def _plan_garbage(

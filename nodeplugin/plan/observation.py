@@ -77,11 +77,20 @@ class NodeSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a guest was asked for and has not done yet: seconds since it was asked first and last, and how often."""
+
+    elapsed_s: float
+    idle_s: float
+    count: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MachineObservation:
     """A machine on its host. `config` is the persistent definition, `live` the running one (None while off).
 
-    `volumes` maps the paths that the machine would use to facts (None: not there). `stop_elapsed_s`: since the guest was first
-    asked to stop; `off_elapsed_s`: since the domain was first seen off; `detach_elapsed_s`: alias -> since its release was asked.
+    `volumes` maps the paths that the machine would use to facts (None: not there). `stop`: to power off;
+    `detaches`: alias -> to release that device; `off_elapsed_s`: since the domain was first seen off.
     `unplugged`: aliases of NICs that their network does not know (any more): their taps are in no bridge.
     """
 
@@ -95,9 +104,9 @@ class MachineObservation:
     host_use: HostUse = HostUse()
     name_holder: str | None = None
     config_hash: str = ""
-    stop_elapsed_s: float | None = None
+    stop: Asked | None = None
     off_elapsed_s: float = 0.0
-    detach_elapsed_s: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    detaches: Mapping[str, Asked] = dataclasses.field(default_factory=dict)
     unplugged: frozenset[str] = frozenset()
 
 

@@ -177,7 +177,7 @@ def power_state(observed: MachineObservation) -> tuple[PowerState, str]:
     domain = observed.domain
     if domain is None:
         return PowerState.NOT_DEFINED, ""
-    if domain.is_active and observed.stop_elapsed_s is not None:
+    if domain.is_active and observed.stop is not None:
         return PowerState.STOPPING, domain.reason
     return _POWER.get(domain.state, PowerState.UNKNOWN) if not _is_saved(domain) else PowerState.SAVED, domain.reason
 
