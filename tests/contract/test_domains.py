@@ -389,6 +389,7 @@ def test_a_cd_is_changed_while_its_domain_runs(subject: Subject) -> None:
     cd = """<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>{source}
 <target dev='hda' bus='ide'/><readonly/><alias name='ua-cd'/></disk>"""
     identity = subject.running(DomainDraft(devices=cd.format(source=f"<source file='{first}'/>")))
+    subject.hypervisor.suspend_domain(identity)  # the BIOS would close the tray between libvirt's two commands
     subject.hypervisor.update_device(identity, cd.format(source=f"<source file='{second}'/>"), Scope.LIVE)
     assert _root(subject, identity).xpath("string(devices/disk/source/@file)") == second
 
