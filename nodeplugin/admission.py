@@ -18,9 +18,9 @@ from xvirt.model.errors import Conflict, Forbidden, Refused
 from xvirt.model.exchange import Caller, FieldChange, Impact, Token
 from xvirt.model.fields import Mutability
 from xvirt.model.identity import host_name, inline_volume_name
+from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
-from xvirt.model.virtualmachine import DiskDeletionPolicy
 from xvirt.policy import enforce
 
 _IMPACTS = {Mutability.LIVE: Impact.LIVE, Mutability.RESTART: Impact.RESTART, Mutability.FIXED: Impact.REFUSED}

@@ -37,8 +37,9 @@ from nodeplugin.steps.run import run_step
 from nodeplugin.store import Store
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import EventType
+from xvirt.model.machine.status import PowerState
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import PowerState, RunStrategy, UpdatePolicy, VirtualMachineSpec
+from xvirt.model.virtualmachine import RunStrategy, UpdatePolicy, VirtualMachineSpec
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from xvirt.domainxml.facts import DiskFacts, DomainFacts
 from xvirt.domainxml.nics import changed_nic, has_other_vlan, plugged_again
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import device_alias
-from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice
+from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice
 
 DETACH_REPEAT_S = 20.0
 """A guest is asked again after this long (OpenStack nova asks 8 times, 20 s apart)."""

@@ -21,8 +21,9 @@ from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.placement import keep_placement
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import host_name
+from xvirt.model.machine.cloud_init import TextSource
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import TextSource, VirtualMachineSpec
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from nodeplugin.plan.outcome import Plan
 from nodeplugin.plan.step import DeleteVolume, DestroyDomain, ReleaseDomain, RemoveSeeds, Step, UndefineDomain
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.records import Deletion
-from xvirt.model.virtualmachine import DiskDeletionPolicy, MachineDeletionPolicy
+from xvirt.model.machine.disk import DiskDeletionPolicy
+from xvirt.model.virtualmachine import MachineDeletionPolicy
 
 
 def plan_machine_removal(desired: MachineDesired, observed: MachineObservation) -> Plan:

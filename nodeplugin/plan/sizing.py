@@ -11,7 +11,7 @@ from nodeplugin.plan.step import SetBalloon, SetVcpus, Step, UpdateDevice
 from xvirt.domainxml.facts import DomainFacts
 from xvirt.domainxml.memory import BOOT_BLOCK_BYTES, VIRTIO_MEM_BLOCK_BYTES, round_up
 from xvirt.domainxml.tree import to_text
-from xvirt.model.virtualmachine import Cpu, Memory, MemoryHotplug
+from xvirt.model.machine.hardware import Cpu, Memory, MemoryHotplug
 
 
 def plan_vcpus(uuid: str, cpu: Cpu, live: DomainFacts) -> tuple[list[Step], list[str]]:

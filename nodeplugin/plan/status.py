@@ -17,16 +17,11 @@ from nodeplugin.plan.power import PowerGoal, decide_power
 from nodeplugin.records import Deletion
 from xvirt.domainxml.facts import DomainFacts
 from xvirt.model.errors import RetryLater, Unavailable, XvirtError
+from xvirt.model.machine.disk import DiskStatus
+from xvirt.model.machine.nic import AddressSource, NicAddress, NicStatus
+from xvirt.model.machine.status import PowerState, VirtualMachineStatus
 from xvirt.model.meta import Condition, ConditionStatus, ConditionType, LastError
 from xvirt.model.quantity import ByteSize
-from xvirt.model.virtualmachine import (
-    AddressSource,
-    DiskStatus,
-    NicAddress,
-    NicStatus,
-    PowerState,
-    VirtualMachineStatus,
-)
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 

@@ -10,10 +10,10 @@ from nodeplugin.plan.observation import HostUse, References, ResolvedVolume
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.step import CreateVolume, GrowVolume, Step
 from xvirt.model.identity import inline_volume_name
+from xvirt.model.machine.disk import CopyMode, Disk
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
 from xvirt.model.storage import Preallocation
-from xvirt.model.virtualmachine import CopyMode, Disk
 
 PREALLOCATION = {Preallocation.NONE: "off", Preallocation.METADATA: "metadata", Preallocation.FULL: "full"}
 

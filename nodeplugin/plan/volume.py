@@ -13,8 +13,8 @@ from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportI
 from nodeplugin.plan.storage import PREALLOCATION, Content, Place, plan_volume
 from nodeplugin.records import StoredObject
 from xvirt.model.identity import disk_volume_name, image_volume_name
+from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
-from xvirt.model.virtualmachine import DiskDeletionPolicy
 
 _PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused"})
 _BUSY_REASONS = {Origin.URL: "Downloading", Origin.PATH: "Copying", Origin.UPLOAD: "Checking"}

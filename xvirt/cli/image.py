@@ -19,8 +19,8 @@ from xvirt.cli.words import WrongWords, parse_duration, short_name
 from xvirt.client.images import CHUNK_BYTES, ImageFile, upload_image
 from xvirt.model.errors import NotFound, Refused
 from xvirt.model.exchange import ApplyCall, ObjectRef
+from xvirt.model.machine.disk import DiskFormat
 from xvirt.model.storage import ImageCompression
-from xvirt.model.virtualmachine import DiskFormat
 
 _FORMATS = [item.value for item in DiskFormat]
 _COMPRESSIONS = [item.value.lower() for item in ImageCompression]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from lxml import etree
 
 from xvirt.domainxml.elements import child
-from xvirt.model.virtualmachine import Devices, DiskBus, GraphicsType, VirtualMachineSpec
+from xvirt.model.machine.disk import DiskBus
+from xvirt.model.machine.hardware import Devices, GraphicsType
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 

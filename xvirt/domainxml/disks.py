@@ -8,8 +8,9 @@ from xvirt.domainxml.context import DiskBacking
 from xvirt.domainxml.elements import child
 from xvirt.domainxml.targets import SEED_TARGET, assign_targets, target_index
 from xvirt.model.identity import device_alias, disk_serial
+from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import Disk, DiskBus, DiskDevice, VirtualMachineSpec
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
 SEED_ALIAS = "ua-seed"
 SEED_SERIAL = "xvirt-seed"

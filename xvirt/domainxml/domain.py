@@ -17,8 +17,9 @@ from xvirt.domainxml.memory import MemoryLayout, add_memory, layout_memory, rend
 from xvirt.domainxml.nics import render_nic
 from xvirt.domainxml.ports import add_ports, count_endpoints
 from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.machine.hardware import Cpu, Firmware, FirmwareType
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import Cpu, Firmware, FirmwareType, VirtualMachineSpec
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
 __all__ = [
     "DiskBacking",

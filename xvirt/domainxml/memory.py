@@ -11,7 +11,7 @@ import dataclasses
 from lxml import etree
 
 from xvirt.domainxml.elements import child, size_element
-from xvirt.model.virtualmachine import Memory, MemoryHotplug
+from xvirt.model.machine.hardware import Memory, MemoryHotplug
 
 VIRTIO_MEM_BLOCK_BYTES = 2 << 20
 BOOT_BLOCK_BYTES = 1 << 20

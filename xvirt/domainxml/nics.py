@@ -10,8 +10,8 @@ from xvirt.domainxml.context import NetworkBacking
 from xvirt.domainxml.elements import attribute, child, integer
 from xvirt.domainxml.filters import add_filter, filter_of
 from xvirt.model.identity import device_alias, mac_address
+from xvirt.model.machine.nic import LinkState, Nic, NicBandwidth, TrafficLimit
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import LinkState, Nic, NicBandwidth, TrafficLimit
 
 _LIMIT_ATTRIBUTES = ("average", "peak", "burst")
 _DIRECTIONS = ("inbound", "outbound")

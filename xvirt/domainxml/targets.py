@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from xvirt.model.virtualmachine import Disk, DiskBus
+from xvirt.model.machine.disk import Disk, DiskBus
 
 SEED_TARGET = "vdz"
 """Never given to a declared disk, so that the seed can come and go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from xvirt.model.machine.status import VirtualMachineStatus
 from xvirt.model.meta import Scope
 from xvirt.model.storage import (
     StoragePoolSpec,
@@ -13,7 +14,7 @@ from xvirt.model.storage import (
     VolumeStatus,
 )
 from xvirt.model.virtualhost import VirtualHostSpec, VirtualHostStatus
-from xvirt.model.virtualmachine import VirtualMachineSpec, VirtualMachineStatus
+from xvirt.model.virtualmachine import VirtualMachineSpec
 from xvirt.model.virtualnetwork import VirtualNetworkSpec, VirtualNetworkStatus
 
 

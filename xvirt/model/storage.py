@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.machine.disk import CopyMode, DiskDeletionPolicy, DiskFormat
 from xvirt.model.meta import Condition, LastError
 from xvirt.model.quantity import ByteSize
-from xvirt.model.virtualmachine import CopyMode, DiskDeletionPolicy, DiskFormat
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
 

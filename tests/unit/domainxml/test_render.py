@@ -16,8 +16,8 @@ from xvirt.domainxml.ports import count_endpoints, count_ports
 from xvirt.domainxml.targets import assign_targets, target_index, target_names
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.errors import InvalidSpec
+from xvirt.model.machine.hardware import Memory, MemoryHotplug
 from xvirt.model.quantity import ByteSize
-from xvirt.model.virtualmachine import Memory, MemoryHotplug
 
 MIB = 1 << 20
 

@@ -18,11 +18,13 @@ from xvirt.model.documents import load_documents
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.fields import attributes
 from xvirt.model.kinds import KINDS, Kind
+from xvirt.model.machine.disk import Disk, DiskSource
+from xvirt.model.machine.hardware import Memory
 from xvirt.model.meta import ObjectMeta
 from xvirt.model.quantity import ByteSize
 from xvirt.model.validation import SERVER_METADATA, validate
 from xvirt.model.virtualhost import VirtualHostSpec
-from xvirt.model.virtualmachine import Disk, DiskSource, Memory, VirtualMachineSpec
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
 ANY_DOCUMENT = st.one_of([documents(kind) for kind in KINDS])
 

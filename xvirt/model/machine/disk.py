@@ -1,0 +1,189 @@
+"""Disks of a VirtualMachine: what they hold, how they are attached, how they are reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import ClassVar
+
+from xvirt.model import limits
+from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.quantity import ByteSize
+
+LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
+
+
+class DiskDeletionPolicy(enum.Enum):
+    """What becomes of a volume when its declaration is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class DiskDevice(enum.Enum):
+    """What the guest sees."""
+
+    DISK = "Disk"
+    CDROM = "Cdrom"
+
+
+class DiskBus(enum.Enum):
+    """Bus of a disk; `sata` needs AHCI in the guest, which Debian's cloud kernel lacks."""
+
+    VIRTIO = "virtio"
+    SCSI = "scsi"
+    SATA = "sata"
+    USB = "usb"
+
+
+class DiskFormat(enum.Enum):
+    """Format of a volume."""
+
+    QCOW2 = "qcow2"
+    RAW = "raw"
+
+
+class DiskCache(enum.Enum):
+    """Host cache mode (https://libvirt.org/formatdomain.html#hard-drives-floppy-disks-cdroms)."""
+
+    NONE = "none"
+    WRITEBACK = "writeback"
+    WRITETHROUGH = "writethrough"
+    DIRECTSYNC = "directsync"
+    UNSAFE = "unsafe"
+
+
+class DiskDiscard(enum.Enum):
+    """Whether a guest's discard frees space on the host."""
+
+    UNMAP = "unmap"
+    IGNORE = "ignore"
+
+
+class CopyMode(enum.Enum):
+    """Whether a volume made from another depends on it."""
+
+    LINKED = "Linked"
+    FULL = "Full"
+
+
+def _source_count(source: DiskSource) -> int:
+    return sum(item is not None for item in (source.image, source.disk, source.clone))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiskSource:
+    """Where a disk's content comes from: at most one of `image`, `disk`, `clone`; none of them is a blank disk of `size`."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda source: _source_count(source) <= 1,
+            "(has(self.image) ? 1 : 0) + (has(self.disk) ? 1 : 0) + (has(self.clone) ? 1 : 0) <= 1",
+            "image, disk and clone exclude each other; keep one",
+        ),
+        Rule(
+            lambda source: _source_count(source) > 0 or source.size is not None,
+            "has(self.image) || has(self.disk) || has(self.clone) || has(self.size)",
+            "a blank disk needs a size such as 10Gi",
+            "size",
+        ),
+        Rule(
+            lambda source: source.disk is None or source.size is None,
+            "!has(self.disk) || !has(self.size)",
+            "a VirtualDisk has its own size; remove this one",
+            "size",
+        ),
+    )
+
+    image: str | None = field(
+        "VirtualImage to start from.",
+        FIXED,
+        default=None,
+        format=Format.LABEL,
+        max_length=63,
+        references="VirtualImage",
+    )
+    disk: str | None = field(
+        "VirtualDisk to attach; it outlives this machine.",
+        FIXED,
+        default=None,
+        format=Format.LABEL,
+        max_length=63,
+        references="VirtualDisk",
+    )
+    clone: str | None = field(
+        "VirtualDisk to copy once.", FIXED, default=None, format=Format.LABEL, max_length=63, references="VirtualDisk"
+    )
+    copy: CopyMode = field(
+        "Linked keeps only differences from an image; Full stands alone. A clone is always Full.",
+        FIXED,
+        default=CopyMode.LINKED,
+    )
+    size: ByteSize | None = field(
+        "Size of the volume; grows live, never shrinks; absent: the source's size.",
+        LIVE,
+        default=None,
+        unit="bytes",
+        minimum=limits.VOLUME_MIN_BYTES,
+        maximum=limits.VOLUME_MAX_BYTES,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Disk:
+    """One disk or CD drive."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda disk: disk.source is not None or disk.device is DiskDevice.CDROM,
+            "has(self.source) || self.device == 'Cdrom'",
+            "a disk needs a source; only a Cdrom may be empty",
+            "source",
+        ),
+        Rule(
+            lambda disk: disk.device is not DiskDevice.CDROM or disk.bus is not DiskBus.VIRTIO,
+            "self.device != 'Cdrom' || self.bus != 'virtio'",
+            "a Cdrom cannot be on the virtio bus; use scsi, sata or usb",
+            "bus",
+        ),
+    )
+
+    name: str = field("Name of the disk in this machine.", FIXED, format=Format.LABEL, max_length=63)
+    source: DiskSource | None = field("Content; only a Cdrom may have none.", LIVE, default=None)
+    device: DiskDevice = field("Disk or Cdrom.", FIXED, default=DiskDevice.DISK)
+    bus: DiskBus = field("Bus that the guest sees.", RESTART, default=DiskBus.VIRTIO)
+    pool: str = field(
+        "StoragePool of the volume that this declaration makes.",
+        FIXED,
+        default="default",
+        format=Format.LABEL,
+        max_length=63,
+        references="StoragePool",
+    )
+    format: DiskFormat = field("Format of the volume that this declaration makes.", FIXED, default=DiskFormat.QCOW2)
+    read_only: bool = field("Whether the guest may only read.", RESTART, default=False)
+    cache: DiskCache | None = field("Host cache mode; absent: QEMU's default.", RESTART, default=None)
+    discard: DiskDiscard = field("What a guest's discard does.", RESTART, default=DiskDiscard.UNMAP)
+    serial: str | None = field(
+        "Serial that the guest sees; absent: the disk's name.",
+        RESTART,
+        default=None,
+        format=Format.SERIAL,
+        max_length=20,
+    )
+    boot_order: int | None = field("Place in the boot order.", RESTART, default=None, minimum=1, maximum=64)
+    deletion_policy: DiskDeletionPolicy = field(
+        "What becomes of the volume with the machine; a VirtualDisk is never touched.",
+        LIVE,
+        default=DiskDeletionPolicy.RETAIN,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiskStatus:
+    """One disk as it is."""
+
+    name: str = field("Declared name; empty for a disk that was not declared.", LIVE, default="")
+    target: str = field("Target such as vda.", LIVE, default="")
+    path: str = field("Volume's path on the host.", LIVE, default="", max_length=4096)
+    size: ByteSize | None = field("Virtual size.", LIVE, default=None, unit="bytes")
