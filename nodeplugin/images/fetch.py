@@ -9,7 +9,7 @@ import time
 from nodeplugin.images.files import Note, Partial, Sink, boot_id
 from nodeplugin.images.port import ImageRequest, show_url
 from nodeplugin.images.task import Task
-from nodeplugin.images.web import Answer, Gate, get, translated
+from nodeplugin.images.web import Answer, Gate, Request, get, translated
 from xvirt.model.errors import Exhausted, NotFound, Refused, RetryLater
 
 
@@ -48,8 +48,11 @@ def _copy(descriptor: int, path: str, partial: Partial, task: Task) -> str:
 class UrlFetch:
     """One URL into one partial file, over as many connections as it takes."""
 
-    def __init__(self, request: ImageRequest, partial: Partial, gate: Gate, task: Task) -> None:
+    def __init__(
+        self, request: ImageRequest, partial: Partial, gate: Gate, task: Task, authorization: str = ""
+    ) -> None:
         self._url = request.source
+        self._authorization = authorization
         self._has_checksum = request.checksum is not None
         self._partial = partial
         self._gate = gate
@@ -83,7 +86,8 @@ class UrlFetch:
             with Sink(self._partial.path, self._task, offset) as sink:
                 sink.sync()
                 return sink.checksum
-        with get(self._url, self._gate, self._task, offset, note.validator) as answer:
+        request = Request(url=self._url, offset=offset, validator=note.validator, authorization=self._authorization)
+        with get(request, self._gate, self._task) as answer:
             offset = self._judge(answer, offset, note)
             self.is_resumed = self.is_resumed or offset > 0
             with Sink(self._partial.path, self._task, offset) as sink:

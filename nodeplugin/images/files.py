@@ -33,6 +33,7 @@ def key_of(request: ImageRequest) -> str:
         request.format,
         request.compression.value,
         request.trust.value,
+        request.member or "",
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 

@@ -43,6 +43,14 @@ class ImageLimits:
     space_reserve_bytes: int = 256 * MIB
     space_reserve_percent: int = 5
     """The smaller of both stays free: machines write to the same file system, and one that finds it full is paused."""
+    manifest_max_bytes: int = 4 * MIB
+    """Of a container image; the OCI distribution specification asks registries to take so much."""
+    token_max_bytes: int = 64 << 10
+    layers_max: int = 128
+    """Of one container image that are looked through for the disk; overlayfs allows about as many."""
+    layer_members_max: int = 100_000
+    layer_head_max_bytes: int = MIB
+    """Extended headers of one member of a layer; Linux' paths have 4 KiB."""
     xz_memory_bytes: int = 256 * MIB
     """`xz -9` needs 65 MiB to unpack; a hostile head asks for 4 GiB."""
     zstd_window_bytes: int = 128 * MIB

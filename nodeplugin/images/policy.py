@@ -9,6 +9,7 @@ import posixpath
 import urllib.parse
 
 from nodeplugin.images.port import ImageRequest, Origin, Trust, show_url
+from nodeplugin.images.reference import Reference, parse_reference
 from xvirt.model.errors import PolicyRefused, Refused
 
 PORTS = {"http": 80, "https": 443}
@@ -39,8 +40,17 @@ class ImagePolicy:
             if request.trust is Trust.LISTED and self.url_prefixes and not self.is_listed(parts):
                 message = f"image {request.shown} begins with none of the URLs that this node allows: {', '.join(self.url_prefixes)}"
                 raise PolicyRefused(f"{message}; add it to `images.urlPrefixes` of its config", reason="SourceDenied")
+        elif request.origin is Origin.CONTAINER_DISK:
+            url = self.registry_url(parse_reference(request.source))
+            self.check(dataclasses.replace(request, origin=Origin.URL, source=url + "/"))
         elif request.origin is Origin.PATH:
             self.check_path(request.source, request.trust)
+
+    def registry_url(self, reference: Reference) -> str:
+        """A repository's URL at its registry: https, unless http is what the prefixes name."""
+        rest = f"{reference.registry}/v2/{reference.repository}"
+        is_plain = self.is_listed(urllib.parse.urlsplit(f"http://{rest}/"))
+        return f"http://{rest}" if is_plain else f"https://{rest}"
 
     def check_path(self, path: str, trust: Trust) -> None:
         """A path of the host; the caller passes what the path really is once it is open. Raises PolicyRefused."""

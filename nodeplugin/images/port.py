@@ -17,6 +17,7 @@ class Origin(enum.Enum):
     PATH = "path"
     URL = "url"
     UPLOAD = "upload"
+    CONTAINER_DISK = "container-disk"
 
 
 class Trust(enum.Enum):
@@ -29,8 +30,8 @@ class Trust(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """One VirtualImage. `path` is its place in the pool; `source` a host path, a URL, or the object's uid for an upload;
-    `checksum` is `sha256:...` of the bytes as they are fetched; `twin_path` another image of the same declared content."""
+    """One VirtualImage. `path` is its place in the pool; `source` a host path, a URL, a container image, or the object's uid for an
+    upload; `member` the file in a container image, where it is named; `checksum` is `sha256:...` of the bytes as they are fetched; `twin_path` another image of the same declared content."""
 
     uid: str
     path: str
@@ -40,6 +41,7 @@ class ImageRequest:
     checksum: str | None = None
     compression: ImageCompression = ImageCompression.NONE
     trust: Trust = Trust.LISTED
+    member: str | None = None
     twin_path: str | None = None
 
     @property

@@ -32,6 +32,7 @@ from nodeplugin.images.history import History
 from nodeplugin.images.limits import DEFAULT_LIMITS, ImageLimits
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Upload
+from nodeplugin.images.registry import ContainerFetch
 from nodeplugin.images.task import Cancelled, Task
 from nodeplugin.images.unpack import find_packing, unpack
 from nodeplugin.images.uploads import Uploads
@@ -203,7 +204,9 @@ class Transfers:
             remedy = "mend the source or the checksum"
             raise InvalidSpec([Problem("spec.checksum", message, remedy)], reason="ChecksumDiffers")
         path = partial.path
-        if request.compression is not ImageCompression.NONE:
+        if request.origin is Origin.CONTAINER_DISK:
+            path = partial.unpacked_path
+        elif request.compression is not ImageCompression.NONE:
             path = partial.unpacked_path
             unpack(partial.path, path, request.compression, task, request.shown)
         self._inspect(path, request)
@@ -215,7 +218,7 @@ class Transfers:
         """What is there already: put in place by a process that died before it could tell, or left by an earlier object."""
         request = job.request
         job.partial.reset()
-        if request.compression is not ImageCompression.NONE:
+        if request.compression is not ImageCompression.NONE or request.origin is Origin.CONTAINER_DISK:
             self._end(job, TransferFacts(state=TransferState.DONE, checksum=request.checksum))
             return
         size = os.stat(request.path).st_size
@@ -234,6 +237,9 @@ class Transfers:
         if request.origin is Origin.URL:
             fetch = UrlFetch(request, partial, gate, task)
             return fetch.run(), fetch.is_resumed
+        if request.origin is Origin.CONTAINER_DISK:
+            container = ContainerFetch(request, partial, gate, task)
+            return container.run(), container.is_resumed
         with Sink(partial.path, task, partial.size_bytes()) as sink:
             check_size(sink.size_bytes, self._limits, "upload")
             sink.sync()

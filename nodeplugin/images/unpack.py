@@ -33,19 +33,25 @@ def unpack(source: str, target: str, compression: ImageCompression, task: Task, 
     """Unpack a file into another one. Raises InvalidSpec where it is not packed so, or torn; Refused beyond the cap, Exhausted where
     the disk is full, OSError, Cancelled."""
     with open(source, "rb") as packed, Sink(target, task) as sink:
-        chunks = _READERS[compression](packed, task.limits)
-        while True:
-            task.check()
-            try:
-                chunk = next(chunks, None)
-            except _ERRORS as error:
-                message = f"{subject} is not {compression.value.lower()}, or torn: {error}"
-                remedy = "mend the image, or declare how it is packed"
-                raise InvalidSpec([Problem("spec.compression", message, remedy)], reason="ImageCorrupt") from error
-            if chunk is None:
-                break
+        for chunk in read_unpacked(packed, compression, task, subject):
             sink.write(chunk)
         sink.sync()
+
+
+def read_unpacked(packed: IO[bytes], compression: ImageCompression, task: Task, subject: str) -> Iterator[bytes]:
+    """What is packed in a file, in pieces. Raises InvalidSpec where it is not packed so, or torn; Cancelled."""
+    chunks = _READERS[compression](packed, task.limits)
+    while True:
+        task.check()
+        try:
+            chunk = next(chunks, None)
+        except _ERRORS as error:
+            message = f"{subject} is not {compression.value.lower()}, or torn: {error}"
+            remedy = "mend the image, or declare how it is packed"
+            raise InvalidSpec([Problem("spec.compression", message, remedy)], reason="ImageCorrupt") from error
+        if chunk is None:
+            return
+        yield chunk
 
 
 def find_packing(path: str) -> ImageCompression | None:
@@ -99,7 +105,13 @@ def _read_zstd(packed: IO[bytes], limits: ImageLimits) -> Iterator[bytes]:
         data = reader.unused_data or packed.read(_ZSTD_INPUT_BYTES)
 
 
+def _read_plain(packed: IO[bytes], limits: ImageLimits) -> Iterator[bytes]:
+    while chunk := packed.read(limits.chunk_bytes):
+        yield chunk
+
+
 _READERS: dict[ImageCompression, Callable[[IO[bytes], ImageLimits], Iterator[bytes]]] = {
+    ImageCompression.NONE: _read_plain,
     ImageCompression.GZIP: _read_gzip,
     ImageCompression.XZ: _read_xz,
     ImageCompression.ZSTD: _read_zstd,

@@ -27,6 +27,7 @@ from xvirt.model.errors import Refused, RetryLater
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _VALIDATOR_MAX = 1024
+_CHALLENGE_MAX = 4096
 _ANSWERED = frozenset({200, 206, 416})
 NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
@@ -38,6 +39,42 @@ class Gate:
     policy: ImagePolicy = dataclasses.field(default_factory=ImagePolicy)
     trust: Trust = Trust.LISTED
     ca_bundle: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """A GET. `authorization` is sent to the URL's own scheme, host and port alone, never to where it redirects."""
+
+    url: str
+    offset: int = 0
+    validator: str = ""
+    accept: str = "*/*"
+    authorization: str = ""
+
+    def headers(self, target: urllib.parse.SplitResult) -> dict[str, str]:
+        """What is sent to one of the places on the way."""
+        sent = {
+            "Accept": self.accept,
+            "Accept-Encoding": "identity",
+            "User-Agent": f"xvirt-node/{__version__}",
+            "Connection": "close",
+        }
+        own = urllib.parse.urlsplit(self.url)
+        if self.authorization and (own.scheme, own.netloc) == (target.scheme, target.netloc):
+            sent["Authorization"] = self.authorization
+        if self.offset:
+            sent["Range"] = f"bytes={self.offset}-"
+            if self.validator:
+                sent["If-Range"] = self.validator
+        return sent
+
+
+class Unauthorized(Refused):
+    """The server asks who it is; `challenge` is its WWW-Authenticate."""
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message, reason="Unauthorized")
+        self.challenge = challenge
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,18 +91,14 @@ class Answer:
 
 
 @contextlib.contextmanager
-def get(url: str, gate: Gate, task: Task, offset: int = 0, validator: str = "") -> Iterator[Answer]:
-    """The answer to a GET, from `offset` on. Raises PolicyRefused and Refused (do not repeat), RetryLater."""
-    headers = {"Accept-Encoding": "identity", "User-Agent": f"xvirt-node/{__version__}", "Connection": "close"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-        if validator:
-            headers["If-Range"] = validator
+def get(request: Request, gate: Gate, task: Task) -> Iterator[Answer]:
+    """The answer to a GET, from `request.offset` on. Raises PolicyRefused and Refused (do not repeat), RetryLater."""
+    url = request.url
     deadline = _HeadDeadline(task)
     connection: http.client.HTTPConnection | None = None
     try:
         with translated(url, task), deadline:
-            connection, response = _Follower(gate, task, deadline).follow(url, headers)
+            connection, response = _Follower(gate, task, deadline).follow(request)
             answer = _read_head(url, response)
         yield answer
     finally:
@@ -126,15 +159,17 @@ class _Follower:
         self._task = task
         self._deadline = deadline
 
-    def follow(self, url: str, headers: dict[str, str]) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    def follow(self, request: Request) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """The connection, and the first answer that is no redirect."""
-        current = url
+        current = request.url
         for _ in range(self._task.limits.redirects_max + 1):
             parts = split_url(current)
             connection = self._connect(parts)
             try:
                 target = parts.path or "/"
-                connection.request("GET", f"{target}?{parts.query}" if parts.query else target, headers=headers)
+                connection.request(
+                    "GET", f"{target}?{parts.query}" if parts.query else target, headers=request.headers(parts)
+                )
                 response = connection.getresponse()
             except BaseException:
                 connection.close()
@@ -145,7 +180,7 @@ class _Follower:
             connection.close()
             current = _judge_redirect(current, location, response.status)
         times = self._task.limits.redirects_max
-        raise Refused(f"{show_url(url)} is redirected more than {times} times", reason="RedirectLoop")
+        raise Refused(f"{show_url(request.url)} is redirected more than {times} times", reason="RedirectLoop")
 
     def _connect(self, parts: urllib.parse.SplitResult) -> http.client.HTTPConnection:
         host, port = parts.hostname or "", port_of(parts)
@@ -237,6 +272,8 @@ def _read_head(url: str, response: http.client.HTTPResponse) -> Answer:
     if status not in _ANSWERED:
         reason = "".join(sign for sign in response.reason[:100] if sign.isprintable())
         message = f"{show_url(url)} answers {status} {reason}"
+        if status == 401:
+            raise Unauthorized(message, (response.headers.get("WWW-Authenticate") or "")[:_CHALLENGE_MAX])
         if status in _RETRIED:
             raise RetryLater(message, reason="DownloadFailed")
         raise Refused(message, reason="DownloadFailed")

@@ -17,7 +17,12 @@ from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
 
 _PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused"})
-_BUSY_REASONS = {Origin.URL: "Downloading", Origin.PATH: "Copying", Origin.UPLOAD: "Checking"}
+_BUSY_REASONS = {
+    Origin.URL: "Downloading",
+    Origin.PATH: "Copying",
+    Origin.UPLOAD: "Checking",
+    Origin.CONTAINER_DISK: "Downloading",
+}
 TRANSFER_REASONS = frozenset({*_BUSY_REASONS.values(), "AwaitingUpload", "Uploading"})
 """Waiting for these needs no second look: the transfer wakes its image."""
 
@@ -62,6 +67,7 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
 def image_request(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str) -> ImageRequest:
     """What is to be fetched for a VirtualImage."""
     origin, source = _find_source(stored, spec.source)
+    container = spec.source.container_disk
     return ImageRequest(
         uid=stored.uid,
         path=image_path(stored, spec, pool_directory),
@@ -71,12 +77,15 @@ def image_request(stored: StoredObject, spec: VirtualImageSpec, pool_directory: 
         checksum=spec.checksum,
         compression=spec.compression,
         trust=Trust.ANY if stored.profile == "privileged" else Trust.LISTED,
+        member=container.path if container is not None else None,
     )
 
 
 def _find_source(stored: StoredObject, source: ImageSource) -> tuple[Origin, str]:
     if source.path is not None:
         return Origin.PATH, posixpath.normpath(source.path)
+    if source.container_disk is not None:
+        return Origin.CONTAINER_DISK, source.container_disk.image
     if source.url is None:
         return Origin.UPLOAD, stored.uid
     parts = urllib.parse.urlsplit(source.url)
@@ -100,9 +109,9 @@ def plan_virtual_image(stored: StoredObject, spec: VirtualImageSpec, observed: V
 
 
 def _is_summed(stored: StoredObject, spec: VirtualImageSpec, transfer: TransferFacts | None) -> bool:
-    """Whether what is in place was summed for this object, and not left by an earlier one of its name; what is packed cannot be
-    summed any more once it was unpacked."""
-    if spec.compression is not ImageCompression.NONE:
+    """Whether what is in place was summed for this object, and not left by an earlier one of its name; what is packed, or was
+    taken out of a container image, cannot be summed any more."""
+    if spec.compression is not ImageCompression.NONE or spec.source.container_disk is not None:
         return True
     return bool(stored.status.get("checksum")) or (transfer is not None and transfer.checksum is not None)
 

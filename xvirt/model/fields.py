@@ -45,6 +45,7 @@ class Format(enum.Enum):
     CHECKSUM = "checksum"
     HOST_PATH = "host-path"
     URL = "url"
+    CONTAINER_IMAGE = "container-image"
     DEVICE_NAME = "device-name"
     CPU_MODEL = "cpu-model"
     DOMAIN_NAME = "domain-name"

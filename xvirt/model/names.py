@@ -20,6 +20,14 @@ _OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = rf"{_OCTET}(\.{_OCTET}){{3}}"
 _IPV6 = r"[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}"
 
+_REGISTRY = r"([A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?|[A-Za-z0-9-]+:[0-9]{1,5}|localhost)"
+_REPOSITORY_PART = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_CONTAINER_IMAGE = (
+    rf"^{_REGISTRY}(/{_REPOSITORY_PART})+(:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$"
+)
+"""Registry, repository, tag, digest: the OCI distribution specification's grammar (spec.md, "Pulling manifests"), the registry required: with a dot or a port,
+as Docker tells it from a repository."""
+
 PATTERNS: dict[Format, str] = {
     Format.LABEL: LABEL,
     Format.LABEL_VALUE: r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$",
@@ -30,6 +38,7 @@ PATTERNS: dict[Format, str] = {
     Format.CHECKSUM: r"^sha256:[0-9a-f]{64}$",
     Format.HOST_PATH: r"^(/[A-Za-z0-9._+@%=:, -]+)+$",
     Format.URL: r"^(https?|file)://[!-~]+$",
+    Format.CONTAINER_IMAGE: _CONTAINER_IMAGE,
     Format.DEVICE_NAME: r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$",
     Format.CPU_MODEL: r"^[A-Za-z0-9][A-Za-z0-9._+-]*$",
     Format.DOMAIN_NAME: r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$",
@@ -50,6 +59,7 @@ DESCRIPTIONS: dict[Format, str] = {
     Format.CHECKSUM: "sha256: followed by 64 lower-case hex digits",
     Format.HOST_PATH: "an absolute path without '..'",
     Format.URL: "a URL that starts with file://, http:// or https://",
+    Format.CONTAINER_IMAGE: "a container image with its registry, such as quay.io/containerdisks/debian:12",
     Format.DEVICE_NAME: "a network device name of at most 15 characters",
     Format.CPU_MODEL: "a CPU model name as in `virsh cpu-models`",
     Format.DOMAIN_NAME: "a DNS name in lower case",

@@ -137,14 +137,38 @@ class ImageUpload:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ContainerDisk:
+    """A container image that holds a disk, as KubeVirt's containerDisk: a registry keeps it, nothing of it is run."""
+
+    image: str = field(
+        "Registry, repository, and tag or digest; without both: `latest`.",
+        FIXED,
+        format=Format.CONTAINER_IMAGE,
+        max_length=512,
+    )
+    path: str | None = field(
+        "The disk's file in the image; absent: the only file in /disk.",
+        FIXED,
+        default=None,
+        format=Format.HOST_PATH,
+        max_length=1024,
+    )
+
+
+def _image_source_count(source: ImageSource) -> int:
+    return sum(item is not None for item in (source.path, source.url, source.upload, source.container_disk))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSource:
     """Where an image comes from: exactly one."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            lambda source: sum(item is not None for item in (source.path, source.url, source.upload)) == 1,
-            "(has(self.path) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.upload) ? 1 : 0) == 1",
-            "give exactly one of path, url and upload",
+            lambda source: _image_source_count(source) == 1,
+            "(has(self.path) ? 1 : 0) + (has(self.url) ? 1 : 0) + (has(self.upload) ? 1 : 0)"
+            " + (has(self.containerDisk) ? 1 : 0) == 1",
+            "give exactly one of path, url, upload and containerDisk",
         ),
     )
 
@@ -153,11 +177,21 @@ class ImageSource:
         "file://, http:// or https:// URL.", FIXED, default=None, format=Format.URL, max_length=4096
     )
     upload: ImageUpload | None = field("Sent by `xvirt image upload`.", FIXED, default=None)
+    container_disk: ContainerDisk | None = field("Out of a container image.", FIXED, default=None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VirtualImageSpec:
     """A checked copy of an image in a pool, that disks are made from. An image never changes: a new content is a new object."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda spec: spec.source.container_disk is None or spec.compression is ImageCompression.NONE,
+            "!has(self.source.containerDisk) || !has(self.compression) || self.compression == 'None'",
+            "a container image is unpacked by itself; remove compression",
+            "compression",
+        ),
+    )
 
     source: ImageSource = field("Where it comes from.", FIXED)
     format: DiskFormat = field("Format of the file, once unpacked; never guessed.", FIXED, default=DiskFormat.QCOW2)
@@ -165,7 +199,7 @@ class VirtualImageSpec:
         "How the file is packed as a whole; never guessed.", FIXED, default=ImageCompression.NONE
     )
     checksum: str | None = field(
-        "Expected SHA-256 of the file as it is fetched, before it is unpacked.",
+        "Expected SHA-256 of the file as it is fetched, before it is unpacked; of a container image: its digest.",
         FIXED,
         default=None,
         format=Format.CHECKSUM,

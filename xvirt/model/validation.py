@@ -46,6 +46,9 @@ def validate(document: Any) -> tuple[Problem, ...]:
         return (problem,)
     if not isinstance(document, Mapping):
         return (Problem("", "a document must be a map with apiVersion, kind, metadata and spec"),)
+    strange = tuple(sorted(_find_strange_keys(document)))
+    if strange:
+        return strange
     problems = [*_check_head(document), *_check_metadata(document.get("metadata"))]
     kind = BY_NAME.get(document["kind"]) if isinstance(document.get("kind"), str) else None
     if kind is not None:
@@ -87,6 +90,24 @@ def check_size(document: Any) -> Problem | None:
 def _count_json_bytes(document: Any) -> int:
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), skipkeys=True, default=str)
     return len(text.encode(errors="surrogatepass"))
+
+
+def _find_strange_keys(document: Mapping[Any, Any]) -> set[Problem]:
+    """Keys that are no text, which programs can write and files cannot; cerberus fails to sort them beside text."""
+    found: set[Problem] = set()
+    stack: list[tuple[Any, str]] = [(document, "")]
+    while stack and len(found) < limits.PROBLEMS_MAX:
+        value, path = stack.pop()
+        if isinstance(value, list | tuple):
+            stack += [(entry, join(path, number)) for number, entry in enumerate(value)]
+        elif isinstance(value, Mapping):
+            stack += [(entry, join(path, str(key))) for key, entry in value.items()]
+            found |= {
+                Problem(path, f"holds the key {show(key)}, which is no text", "quote it")
+                for key in value
+                if not isinstance(key, str)
+            }
+    return found
 
 
 def _check_head(document: Mapping[str, Any]) -> list[Problem]:

@@ -39,6 +39,7 @@ SAMPLES = {
     Format.UUID: "6ba7b810-9dad-41d1-80b4-00c04fd430c8",
     Format.CHECKSUM: f"sha256:{'0' * 64}",
     Format.HOST_PATH: "/var/lib/xvirt",
+    Format.CONTAINER_IMAGE: "quay.io/containerdisks/debian:12",
     Format.URL: "https://example.org/image.qcow2",
     Format.DEVICE_NAME: "br0",
     Format.CPU_MODEL: "host-model",
@@ -183,6 +184,7 @@ def _texts(spec: FieldSpec) -> st.SearchStrategy[str]:
         Format.CPU_MODEL: letters,
         Format.DOMAIN_NAME: letters,
         Format.HOST_PATH: letters.map("/var/{}".format),
+        Format.CONTAINER_IMAGE: letters.map("registry.example/{}".format),
         Format.URL: letters.map("https://example.org/{}".format),
         Format.MAC: numbers.map(lambda number: f"02:00:5e:10:00:{number:02x}"),
         Format.IP: numbers.map("192.0.2.{}".format),
@@ -202,6 +204,14 @@ def _trees() -> st.SearchStrategy[Map]:
 def _keep_one(value: Map, names: tuple[str, ...]) -> Map:
     present = [name for name in names if name in value]
     return {name: entry for name, entry in value.items() if name not in present[1:]}
+
+
+_IMAGE_SOURCES = ("path", "url", "upload", "containerDisk")
+
+
+def _repair_image(value: Map) -> Map:
+    is_container = "containerDisk" in value["source"]
+    return {key: entry for key, entry in value.items() if key != "compression"} if is_container else value
 
 
 def _repair_cpu(value: Map) -> Map:
@@ -290,6 +300,7 @@ _REPAIRS: dict[str, Any] = {
     "DhcpRange": _repair_range,
     "VolumeSource": lambda value: _keep_one(value, ("image", "clone")),
     "VirtualDiskSpec": _repair_volume,
-    "ImageSource": lambda value: _keep_one(value, ("path", "url", "upload")) if value else {"path": "/images/a.qcow2"},
+    "ImageSource": lambda value: _keep_one(value, _IMAGE_SOURCES) if value else {"path": "/images/a.qcow2"},
+    "VirtualImageSpec": _repair_image,
 }
 """What makes a random map keep the rules across fields of its class."""

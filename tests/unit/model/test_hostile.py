@@ -65,6 +65,13 @@ def test_what_is_no_document_is_refused(document: Any) -> None:
         parse(document)
 
 
+@pytest.mark.parametrize("key", [None, 1, True, 1.5, ("a",), b"a"])
+def test_keys_that_are_no_text_are_refused_by_place(key: Any) -> None:
+    problems = validate(machine(MEMORY | {"disks": [{"name": "a", key: "x", "source": {key: "y"}}]}))
+    assert [problem.path for problem in problems] == ["spec.disks[0]", "spec.disks[0].source"]
+    assert all("which is no text; quote it" in str(problem) for problem in problems)
+
+
 def places(value: Any, path: Path = ()) -> Iterator[Path]:
     if path:
         yield path

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from nodeplugin.config import load_config
+from nodeplugin.images.policy import ImagePolicy
 from tests.unit.nodeplugin.images.node import ImageNode
+from tests.unit.nodeplugin.images.registry import Registry
 from tests.unit.nodeplugin.images.server import FaultServer
 from xvirt.cli.main import main
 from xvirt.model.documents import load_documents
@@ -38,27 +40,40 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageNode]:
+def registry() -> Iterator[Registry]:
+    with Registry().running() as made:
+        made.put_disk(bytes(2 << 20))
+        yield made
+
+
+@pytest.fixture
+def node(tmp_path: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Iterator[ImageNode]:
     (tmp_path / "node").mkdir()
-    made = ImageNode(tmp_path / "node")
+    made = ImageNode(tmp_path / "node", ImagePolicy(url_prefixes=(f"http://{registry.host}/",)))
     monkeypatch.setenv("XVIRT_NODE", made.address)
     yield made
     made.halt()
 
 
 def test_every_example_does_what_the_page_says(
-    node: ImageNode, serve: Callable[..., FaultServer], place: Path, capsys: pytest.CaptureFixture[str]
+    node: ImageNode,
+    registry: Registry,
+    serve: Callable[..., FaultServer],
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = serve()
+    places = {"https://images.example/empty.raw.gz": serve().url, "registry.example/": f"{registry.host}/"}
     commands = 0
     for language, text in BLOCKS:
         if language == "yaml":
             name = text.partition("\n")[0].removeprefix("# ")
-            (place / name).write_text(text.replace("https://images.example/empty.raw.gz", server.url))
+            for shown, real in places.items():
+                text = text.replace(shown, real)
+            (place / name).write_text(text)
         elif language == "console":
             commands += _run(text, capsys)
-    assert commands >= 3
-    assert [path.name for path in sorted(place.iterdir())] == ["image.yaml", "node.yaml", "tools.raw"]
+    assert commands >= 4
+    assert [path.name for path in sorted(place.iterdir())] == ["debian.yaml", "image.yaml", "node.yaml", "tools.raw"]
 
 
 def _run(text: str, capsys: pytest.CaptureFixture[str]) -> int:
