@@ -36,7 +36,7 @@ from nodeplugin.images.registry import ContainerFetch
 from nodeplugin.images.task import Cancelled, Task
 from nodeplugin.images.unpack import find_packing, unpack
 from nodeplugin.images.uploads import Uploads
-from nodeplugin.images.web import Gate
+from nodeplugin.images.web import Gate, Unauthorized
 from xvirt.model.errors import Busy, Exhausted, InternalError, InvalidSpec, Problem, Refused, RetryLater, XvirtError
 from xvirt.model.storage import ImageCompression
 
@@ -236,7 +236,10 @@ class Transfers:
             return fetch_path(request, partial, gate, task), False
         if request.origin is Origin.URL:
             fetch = UrlFetch(request, partial, gate, task)
-            return fetch.run(), fetch.is_resumed
+            try:
+                return fetch.run(), fetch.is_resumed
+            except Unauthorized as error:
+                raise error.refusal from error
         if request.origin is Origin.CONTAINER_DISK:
             container = ContainerFetch(request, partial, gate, task)
             return container.run(), container.is_resumed

@@ -69,11 +69,15 @@ class Request:
         return sent
 
 
-class Unauthorized(Refused):
-    """The server asks who it is; `challenge` is its WWW-Authenticate."""
+class Unauthorized(Exception):
+    """The server asks who it is; `challenge` is its WWW-Authenticate, `refusal` what is told where nobody can answer that.
+
+    Not one of the errors that leave the node: whoever fetches answers it or raises the refusal.
+    """
 
     def __init__(self, message: str, challenge: str) -> None:
-        super().__init__(message, reason="Unauthorized")
+        super().__init__(message)
+        self.refusal = Refused(message, reason="Unauthorized")
         self.challenge = challenge
 
 

@@ -167,7 +167,9 @@ def test_an_image_beyond_the_cap_is_refused(pool: Pool, serve: Serve, content: b
     assert pool.names() == []
 
 
-@pytest.mark.parametrize(("status", "expected"), [(404, Refused), (403, Refused), (503, RetryLater), (429, RetryLater)])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(404, Refused), (403, Refused), (401, Refused), (503, RetryLater), (429, RetryLater)]
+)
 def test_an_error_of_the_server_says_whether_to_try_again(
     pool: Pool, serve: Serve, status: int, expected: type[Exception]
 ) -> None:
