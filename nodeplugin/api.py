@@ -22,6 +22,7 @@ from xvirt.model.exchange import (
     ObjectView,
     OperateCall,
     Operation,
+    Orphan,
     Token,
     WatchEvent,
 )
@@ -63,3 +64,5 @@ class NodeApi(Protocol):
     def open_upload(self, caller: Caller, ref: ObjectRef, size_bytes: int) -> Upload: ...
 
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]: ...
+
+    def list_orphans(self, caller: Caller, namespace: str) -> list[Orphan]: ...

@@ -22,7 +22,7 @@ from xvirt.model.virtualhost import Accelerator, HostPool, VirtualHostStatus
 if TYPE_CHECKING:
     from nodeplugin.service import NodeIdentity
 
-CAPABILITIES = ("apply", "delete", "watch", "operate", "describe", "console", "console-log", "events")
+CAPABILITIES = ("apply", "delete", "watch", "operate", "describe", "console", "console-log", "events", "orphans")
 
 
 def describe_machine(host: Host, stored: StoredObject, guest: GuestFacts) -> tuple[DescribedPart, ...]:

@@ -222,6 +222,7 @@ class Node:
             architecture=architecture,
             seed_directory=f"{state}/seeds",
             log_directory=f"{state}/logs",
+            default_pool=self._config.default_pool.name,
         )
         return Host(
             hypervisor=self._hypervisor,

@@ -169,6 +169,11 @@ class NodeCalls(NodeServicer):
     def ListForeign(self, request: pb.ListForeignRequest, context: grpc.ServicerContext) -> pb.ListForeignResponse:
         raise Unsupported("this release does not list foreign domains yet")
 
+    @guarded
+    def ListOrphans(self, request: pb.ListOrphansRequest, context: grpc.ServicerContext) -> pb.ListOrphansResponse:
+        orphans = self._api.list_orphans(self._caller(context), request.namespace)
+        return pb.ListOrphansResponse(orphans=[messages.encode_orphan(item) for item in orphans])
+
     @guarded_stream
     def Watch(self, request: pb.WatchRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchEvent]:
         subscription = self._api.watch(self._caller(context), request.kind, request.namespace)

@@ -30,6 +30,7 @@ from nodeplugin.converge.operations import check_verb, request_change
 from nodeplugin.describe import describe_machine, describe_node
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
+from nodeplugin.orphans import find_orphans
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
 from nodeplugin.store import Store
@@ -52,6 +53,7 @@ from xvirt.model.exchange import (
     OperateCall,
     Operation,
     OperationState,
+    Orphan,
     Token,
     Verb,
 )
@@ -249,6 +251,10 @@ class NodeService:
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]:
         uid = self._visible(caller, ref).uid if ref is not None else ""
         return [event for event in self._store.list_events(uid) if may_see(caller, event.ref)]
+
+    def list_orphans(self, caller: Caller, namespace: str) -> list[Orphan]:
+        found = [item for item in find_orphans(self._host, self._store) if item.is_visible_to(caller)]
+        return [item.orphan for item in found if not namespace or item.orphan.namespace in ("", namespace)]
 
     def describe(self, caller: Caller, ref: ObjectRef) -> Description:
         stored = self._visible(caller, ref)

@@ -11,7 +11,6 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from nodeplugin.clock import Clock
 from nodeplugin.converge.leases import Leases
@@ -113,12 +112,17 @@ class HostIndex:
     def volumes_based_on(self, path: str) -> tuple[str, ...]:
         """Names of the pools' qcow2 files that have a volume below them: they would be lost with it."""
         directories = {record.path.rstrip("/") for record in self.pools().values() if record.is_active}
-        found = []
-        for directory in sorted(directories | {os.path.dirname(path)}):
-            for entry in sorted(Path(directory).glob("*.qcow2")):
-                if str(entry) != path and path in self._volumes.backing_chain(str(entry), "qcow2"):
-                    found.append(entry.name)
-        return tuple(found)
+        return self.dependents(directories | {os.path.dirname(path)}).get(path, ())
+
+    def dependents(self, directories: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Of each volume that others are based on: their names. Reads the headers of all qcow2 files of the directories."""
+        found: dict[str, list[str]] = {}
+        for directory in sorted(directories):
+            for name in self._volumes.list_volumes(directory):
+                top = f"{directory}/{name}"
+                for below in self._volumes.backing_chain(top, "qcow2") if name.endswith(".qcow2") else ():
+                    found.setdefault(below, []).append(name)
+        return {path: tuple(names) for path, names in found.items()}
 
     def users_of_network(self, name: str) -> tuple[str, ...]:
         """Names of the running domains with a NIC in a libvirt network."""

@@ -30,7 +30,7 @@ from nodeplugin.plan.observation import (
 )
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.storage import inline_path
-from nodeplugin.plan.volume import disk_path, image_path, image_request
+from nodeplugin.plan.volume import disk_path, find_difference, image_path, image_request
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.facts import NicFacts, read_domain
@@ -218,7 +218,10 @@ class Observer:
         pool = self.pool_directory(spec.pool)
         if isinstance(pool, Obstacle):
             return pool
-        return self._volume(disk_path(stored, spec, pool), spec.format.value, f"VirtualDisk {namespace}/{name}", "Disk")
+        path = disk_path(stored, spec, pool)
+        if find_difference(stored, spec, self._host.volumes.find_volume(path, spec.format.value)) is not None:
+            return Obstacle("DiskNotReady", f"VirtualDisk {namespace}/{name} has no volume yet: another lies at {path}")
+        return self._volume(path, spec.format.value, f"VirtualDisk {namespace}/{name}", "Disk")
 
     def _volume(self, path: str, volume_format: str, subject: str, kind: str) -> ResolvedVolume | Obstacle:
         facts = self._host.volumes.find_volume(path, volume_format)

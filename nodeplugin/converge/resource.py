@@ -23,11 +23,13 @@ from nodeplugin.plan.status import (
     keep_times,
     last_error,
 )
-from nodeplugin.plan.step import Step
+from nodeplugin.plan.step import CreateVolume, Step
 from nodeplugin.plan.volume import (
     TRANSFER_REASONS,
     disk_path,
+    find_difference,
     image_path,
+    is_taken_back,
     plan_virtual_disk,
     plan_virtual_image,
     plan_volume_removal,
@@ -90,6 +92,8 @@ class ResourceWorker:
             self._report(kind, stored, resource, (observed, plan, error))
             self._recorder.fail(stored, error)
             return Visit(has_failed=True)
+        if not previous:
+            self._tell_taken_back(stored, observed, plan)
         self._report(kind, stored, resource, (observed, plan, None))
         is_waiting = any(item.reason not in TRANSFER_REASONS for item in plan.waiting)
         return Visit(
@@ -97,6 +101,15 @@ class ResourceWorker:
             has_failed=is_waiting or bool(plan.blocked),
             is_under_way=bool(plan.waiting) and not is_waiting,
         )
+
+    def _tell_taken_back(self, stored: StoredObject, observed: Any, plan: Plan) -> None:
+        """A disk whose volume nobody made for it has that volume's content, whatever its source says."""
+        volume = observed.volume if stored.kind == "VirtualDisk" else None
+        if volume is None or plan.blocked or not is_taken_back(stored, volume):
+            return
+        if CreateVolume.name not in self._store.interrupted_steps().get(stored.uid, ""):
+            message = f"volume {volume.path} was there before; its content was kept, and nothing was copied into it"
+            self._recorder.tell(stored, EventType.NORMAL, "VolumeTakenBack", message)
 
     def preview(self, stored: StoredObject) -> Plan:
         """The plan for a document that may not be stored yet; no effect."""
@@ -213,8 +226,9 @@ def _plan_volume_removal(stored: StoredObject, resource: Resource, observed: Vol
 def _describe_volume(
     stored: StoredObject, resource: Resource, observed: VolumeObservation, old: VolumeStatus
 ) -> VolumeStatus:
-    volume = observed.volume
-    if volume is None:
+    volume, spec = observed.volume, resource.spec
+    is_strange = isinstance(spec, VirtualDiskSpec) and find_difference(stored, spec, volume) is not None
+    if volume is None or is_strange:
         bare = dataclasses.replace(old, path="", size=None, allocation=None, used_by=())
         return _describe_transfer(bare, observed.transfer)
     return dataclasses.replace(

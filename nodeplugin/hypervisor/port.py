@@ -456,5 +456,8 @@ class Volumes(Protocol):
     def backing_chain(self, path: str, volume_format: str) -> Sequence[str]:
         """Paths of the volumes below this one, nearest first."""
 
+    def list_volumes(self, directory: str) -> Sequence[str]:
+        """Names of the volumes in a pool's directory, foreign ones included, sorted; none where it has vanished."""
+
     def sweep(self, directory: str) -> list[str]:
         """Remove `.partial` leftovers that no live maker of this process owns; returns their names."""

@@ -121,6 +121,14 @@ class QemuImgVolumes:
             chain.append(current)
         return chain
 
+    def list_volumes(self, directory: str) -> Sequence[str]:
+        try:
+            return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise translate_os_error(error, "list", directory) from error
+
     def sweep(self, directory: str) -> list[str]:
         removed = []
         try:

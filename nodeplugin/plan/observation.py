@@ -74,6 +74,9 @@ class NodeSettings:
     architecture: str
     seed_directory: str
     log_directory: str
+    nvram_directory: str = "/var/lib/libvirt/qemu/nvram"
+    """Where libvirt keeps UEFI variables of a domain that names no file for them (qemu:///system)."""
+    default_pool: str = "default"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import posixpath
 import urllib.parse
+from collections.abc import Iterator, Mapping
 
+from nodeplugin.hypervisor.port import VolumeFacts
 from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Trust
 from nodeplugin.plan.observation import HostUse, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
-from nodeplugin.plan.storage import PREALLOCATION, Content, Place, plan_volume
+from nodeplugin.plan.storage import PREALLOCATION, Content, Place, inline_path, plan_volume
 from nodeplugin.records import StoredObject
 from xvirt.model.identity import disk_volume_name, image_volume_name
 from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
+from xvirt.model.virtualmachine import VirtualMachineSpec
 
-_PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused"})
+_PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused", "VolumeDiffers"})
 _BUSY_REASONS = {
     Origin.URL: "Downloading",
     Origin.PATH: "Copying",
@@ -37,6 +40,23 @@ def image_path(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str
     return f"{pool_directory}/{image_volume_name(stored.namespace, stored.name, spec.format.value)}"
 
 
+def volume_paths(stored: StoredObject, pool_directories: Mapping[str, str]) -> Iterator[str]:
+    """Paths of the volumes that an object declares, and of those that it is to delete yet, in the pools that are given."""
+    spec = stored.resource.spec
+    if isinstance(spec, VirtualDiskSpec):
+        if spec.pool in pool_directories:
+            yield disk_path(stored, spec, pool_directories[spec.pool])
+    elif isinstance(spec, VirtualImageSpec):
+        if spec.pool in pool_directories:
+            yield image_path(stored, spec, pool_directories[spec.pool])
+    elif isinstance(spec, VirtualMachineSpec):
+        yield from (path for path, _ in stored.run.garbage)
+        for disk in spec.disks:
+            is_inline = disk.source is not None and disk.source.disk is None
+            if is_inline and disk.pool in pool_directories:
+                yield inline_path(stored.resource, disk, pool_directories[disk.pool])
+
+
 def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: VolumeObservation, use: HostUse) -> Plan:
     """Steps to a VirtualDisk."""
     pool = observed.references.pools.get(spec.pool, Obstacle("PoolNotFound", f"StoragePool {spec.pool} is not there"))
@@ -48,6 +68,8 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
         content = Content(image=source.image, clone=source.clone, copy=source.copy, size_bytes=spec.size)
     path = disk_path(stored, spec, pool)
     place = Place(path=path, format=spec.format.value, pool=spec.pool, preallocation=PREALLOCATION[spec.preallocation])
+    if (obstacle := find_difference(stored, spec, observed.volume)) is not None:
+        return Plan(blocked=(obstacle,))
     plan = plan_volume(place, content, observed.volume, observed.references, use)
     steps: list[Step] = []
     for step in plan.steps:
@@ -62,6 +84,26 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
         waiting=tuple(item for item in plan.obstacles if item.reason not in _PERSONAL),
         blocked=tuple(item for item in plan.obstacles if item.reason in _PERSONAL),
     )
+
+
+def is_taken_back(stored: StoredObject, volume: VolumeFacts | None) -> bool:
+    """Whether a volume is there that this object was not seen to have yet: one of an earlier object of its name, or a hand's."""
+    return volume is not None and not stored.status.get("path")
+
+
+def find_difference(stored: StoredObject, spec: VirtualDiskSpec, volume: VolumeFacts | None) -> Obstacle | None:
+    """Why a volume that was there before is not taken back: it holds differences from something else than is declared."""
+    below = volume.backing_path if volume is not None else None
+    if volume is None or below is None or not is_taken_back(stored, volume):
+        return None
+    image = spec.source.image if spec.source is not None else None
+    if image is not None and posixpath.basename(below).startswith(image_volume_name(stored.namespace, image, "")):
+        return None
+    message = (
+        f"volume {volume.path} was there before and is based on {below}, which is not the declared source;"
+        " declare it as it was, or move the file away"
+    )
+    return Obstacle("VolumeDiffers", message)
 
 
 def image_request(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str) -> ImageRequest:

@@ -150,3 +150,18 @@ def test_what_a_crash_left_is_swept_and_volumes_stay(bench: Bench) -> None:
     assert bench.volumes.sweep(bench.directory) == [".kept.0badcafe.partial"]
     assert bench.volumes.sweep(bench.directory) == []
     assert bench.volumes.find_volume(path, "qcow2") is not None
+
+
+def test_volumes_of_a_directory_are_listed_without_what_is_being_made_and_none_where_it_has_vanished(
+    bench: Bench,
+) -> None:
+    assert list(bench.volumes.list_volumes(bench.directory)) == []
+    for name in ("b.qcow2", "a.qcow2"):
+        bench.create(name, capacity_bytes=4 * MIB)
+    if not isinstance(bench.volumes, FakeVolumes):
+        left = Path(bench.path(".c.qcow2.0badcafe.partial"))
+        left.touch()
+    assert list(bench.volumes.list_volumes(bench.directory)) == ["a.qcow2", "b.qcow2"]
+    if not isinstance(bench.volumes, FakeVolumes):
+        left.unlink()
+    assert list(bench.volumes.list_volumes(bench.path("vanished"))) == []

@@ -111,6 +111,10 @@ class FakeVolumes:
             facts = self.files.get(facts.backing_path)
         return chain
 
+    @reading
+    def list_volumes(self, directory: str) -> Sequence[str]:
+        return sorted(path.rpartition("/")[2] for path in self.files if path.rpartition("/")[0] == directory)
+
     @mutating
     def sweep(self, directory: str) -> list[str]:
         found = sorted(path for path in self.partials if path.rpartition("/")[0] == directory)

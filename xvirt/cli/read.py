@@ -9,6 +9,7 @@ import click
 
 from xvirt.cli.description import describe_lines, event_rows
 from xvirt.cli.failures import Failures, note
+from xvirt.cli.orphans import ORPHAN_WORDS, get_orphans
 from xvirt.cli.session import Selection, Session, choose_refs, list_kind, pass_session
 from xvirt.cli.tables import as_list, kind_of, object_rows, table, to_json, to_yaml
 from xvirt.cli.waiting import parse_condition, wait_for
@@ -26,7 +27,11 @@ _ALL = "all"
 
 @click.command()
 @click.argument(
-    "words", nargs=-1, required=True, metavar="KIND[,KIND...]|KIND/NAME|all [NAME...]", shell_complete=complete_kinds
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="KIND[,KIND...]|KIND/NAME|all|orphans [NAME...]",
+    shell_complete=complete_kinds,
 )
 @click.option("-o", "--output", type=click.Choice(["wide", "yaml", "json", "name"]), default=None, help="How to print.")
 @click.option("-w", "--watch", "is_watching", is_flag=True, help="Go on with what changes, until Ctrl-C.")
@@ -35,7 +40,12 @@ _ALL = "all"
 @click.option("--no-headers", is_flag=True, help="No heading.")
 @pass_session
 def get(session: Session, /, words: tuple[str, ...], all_namespaces: bool, is_watching: bool, **given: Any) -> None:
-    """List objects, or print them whole."""
+    """List objects, or print them whole; `get orphans`: what lies on the host undeclared."""
+    if words[0].lower() in ORPHAN_WORDS:
+        if len(words) > 1 or is_watching or given["selector"]:
+            raise WrongWords("orphans are no objects: they have no names, labels and changes to select or watch by")
+        get_orphans(session, "" if all_namespaces else session.namespace, given["output"], not given["no_headers"])
+        return
     is_named = "/" in words[0] or len(words) > 1
     refs = parse_refs(session.namespace, words) if is_named else []
     if is_named and (all_namespaces or given["selector"]):

@@ -28,6 +28,7 @@ from xvirt.model.exchange import (
     ObjectView,
     OperateCall,
     Operation,
+    Orphan,
     Token,
     WatchEvent,
 )
@@ -86,6 +87,10 @@ class AsyncNodeClient:
 
     async def list_events(self, ref: ObjectRef | None = None) -> list[Event]:
         return await self._ask(calls.list_events(ref))
+
+    async def list_orphans(self, namespace: str = "") -> list[Orphan]:
+        """What lies on the host undeclared: of a namespace and of none, or all that this caller may see."""
+        return await self._ask(calls.list_orphans(namespace))
 
     # streams
 

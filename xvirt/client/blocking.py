@@ -28,6 +28,7 @@ from xvirt.model.exchange import (
     ObjectView,
     OperateCall,
     Operation,
+    Orphan,
     Token,
     WatchEvent,
 )
@@ -91,6 +92,10 @@ class NodeClient:
 
     def list_events(self, ref: ObjectRef | None = None) -> list[Event]:
         return self._ask(calls.list_events(ref))
+
+    def list_orphans(self, namespace: str = "") -> list[Orphan]:
+        """What lies on the host undeclared: of a namespace and of none, or all that this caller may see."""
+        return self._ask(calls.list_orphans(namespace))
 
     # streams
 

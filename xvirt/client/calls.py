@@ -18,6 +18,7 @@ from xvirt.model.exchange import (
     ObjectView,
     OperateCall,
     Operation,
+    Orphan,
     Token,
     WatchEvent,
 )
@@ -80,6 +81,12 @@ def node_info() -> Call[NodeDescription]:
 def list_events(ref: ObjectRef | None) -> Call[list[Event]]:
     request = pb.ListEventsRequest(ref=messages.encode_ref(ref) if ref else None)
     return Call(Method.LIST_EVENTS, request, lambda answer: [messages.decode_event(item) for item in answer.events])
+
+
+def list_orphans(namespace: str) -> Call[list[Orphan]]:
+    scope = messages.encode_ref(ObjectRef(namespace=namespace))
+    request = pb.ListOrphansRequest(namespace=scope.namespace)
+    return Call(Method.LIST_ORPHANS, request, lambda answer: [messages.decode_orphan(item) for item in answer.orphans])
 
 
 def watch(kind: str, namespace: str) -> Call[WatchEvent]:

@@ -31,6 +31,7 @@ class Method(enum.Enum):
     DESCRIBE = "Describe"
     NODE_INFO = "NodeInfo"
     LIST_EVENTS = "ListEvents"
+    LIST_ORPHANS = "ListOrphans"
     WATCH = "Watch"
     CONSOLE = "Console"
     CONSOLE_LOG = "ConsoleLog"
@@ -53,6 +54,7 @@ REPEATS: dict[Method, Repeat] = {
     Method.DESCRIBE: Repeat.SAFE,
     Method.NODE_INFO: Repeat.SAFE,
     Method.LIST_EVENTS: Repeat.SAFE,
+    Method.LIST_ORPHANS: Repeat.SAFE,
     Method.WATCH: Repeat.NEVER,  # the reader must know: what follows is a new snapshot
     Method.CONSOLE: Repeat.NEVER,  # keys would be typed twice
     Method.CONSOLE_LOG: Repeat.NEVER,  # lines would come twice

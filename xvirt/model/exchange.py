@@ -240,6 +240,38 @@ class NodeDescription:
     capabilities: tuple[str, ...] = ()
 
 
+class OrphanKind(enum.Enum):
+    """What an orphan is."""
+
+    VOLUME = "Volume"
+    SEED = "Seed"
+    NVRAM = "Nvram"
+    CONSOLE_LOG = "ConsoleLog"
+    NETWORK = "Network"
+    DOMAIN = "Domain"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Orphan:
+    """Something on the host that is ours by name or mark, and that nobody declares. The node lists it and never removes it.
+
+    `namespace` is empty where nothing tells whose it is. `location`: path, or UUID of a network or domain. `size_bytes`: space that
+    it takes. `reason` is stable; `message`, `take_back` and `removal` are sentences: why it is one, what ends that, and how.
+    """
+
+    kind: OrphanKind
+    namespace: str
+    name: str
+    location: str
+    reason: str
+    message: str
+    take_back: str
+    removal: str
+    pool: str = ""
+    size_bytes: int = 0
+    used_by: tuple[str, ...] = ()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Caller:
     """Who calls, as the transport proved it: its authorities, the namespaces and the policy profiles that it may use.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 
 MARK_NAMESPACE = "https://xvirt.io/xmlns/domain/1"
 """XML namespace of the ownership mark in `<metadata>` (DESIGN law 3)."""
@@ -37,6 +39,31 @@ def disk_volume_name(namespace: str, name: str, disk_format: str) -> str:
 def image_volume_name(namespace: str, name: str, disk_format: str) -> str:
     """Cached copy of a VirtualImage object; the inner dot keeps it apart from every disk's name."""
     return f"{namespace}_{name}.image.{disk_format}"
+
+
+_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_VOLUME = re.compile(rf"({_LABEL})_({_LABEL})(?:_({_LABEL})|(\.image))?\.(qcow2|raw)")
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeOwner:
+    """Whose a volume is, by its name; `disk` is the inline disk's name where a VirtualMachine declares it."""
+
+    kind: str
+    namespace: str
+    name: str
+    format: str
+    disk: str = ""
+
+
+def volume_owner(name: str) -> VolumeOwner | None:
+    """The inverse of the names above; None for a name that xVirt gives to no volume."""
+    found = _VOLUME.fullmatch(name)
+    if found is None:
+        return None
+    namespace, owner, disk, image, volume_format = found.groups()
+    kind = "VirtualMachine" if disk else "VirtualImage" if image else "VirtualDisk"
+    return VolumeOwner(kind, namespace, owner, volume_format, disk or "")
 
 
 def disk_serial(disk_name: str) -> str:

@@ -26,6 +26,8 @@ from xvirt.model.exchange import (
     OperateCall,
     Operation,
     OperationState,
+    Orphan,
+    OrphanKind,
     PlannedStep,
     SecretContent,
     Token,
@@ -50,6 +52,7 @@ _IMPACTS = {
 _VERBS = {verb: pb.Verb.Value(verb.name) for verb in Verb}
 _STATES = {state: pb.Operation.State.Value(state.name) for state in OperationState}
 _WATCH_TYPES = {kind: pb.WatchEvent.Type.Value(kind.name) for kind in WatchType}
+_ORPHAN_KINDS = {kind: pb.Orphan.Kind.Value(kind.name) for kind in OrphanKind}
 _DRY_RUNS = {DryRun.NONE: pb.DRY_RUN_NONE, DryRun.PLAN: pb.DRY_RUN_PLAN}
 
 
@@ -367,6 +370,38 @@ def encode_node(node: NodeDescription) -> pb.NodeInfoResponse:
 
 def decode_node(message: pb.NodeInfoResponse) -> NodeDescription:
     return NodeDescription(document=_document(message.document, "document"), capabilities=tuple(message.capabilities))
+
+
+def encode_orphan(orphan: Orphan) -> pb.Orphan:
+    return pb.Orphan(
+        kind=_ORPHAN_KINDS[orphan.kind],
+        namespace=orphan.namespace,
+        name=orphan.name,
+        location=orphan.location,
+        pool=orphan.pool,
+        size_bytes=orphan.size_bytes,
+        reason=orphan.reason,
+        message=orphan.message,
+        take_back=orphan.take_back,
+        removal=orphan.removal,
+        used_by=orphan.used_by,
+    )
+
+
+def decode_orphan(message: pb.Orphan) -> Orphan:
+    return Orphan(
+        kind=_back(_ORPHAN_KINDS, message.kind, "orphans.kind"),
+        namespace=message.namespace,
+        name=message.name,
+        location=message.location,
+        pool=message.pool,
+        size_bytes=message.size_bytes,
+        reason=message.reason,
+        message=message.message,
+        take_back=message.take_back,
+        removal=message.removal,
+        used_by=tuple(message.used_by),
+    )
 
 
 @sendable

@@ -112,6 +112,9 @@ class ScriptedNode:
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> Any:
         return self._answer("list_events", caller, ref)
 
+    def list_orphans(self, caller: Caller, namespace: str) -> Any:
+        return self._answer("list_orphans", caller, namespace)
+
 
 class Served:
     """A ScriptedNode that is served; `stop` may be called twice."""

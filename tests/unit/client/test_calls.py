@@ -37,6 +37,9 @@ def machine(**spec: Any) -> dict[str, Any]:
     return document
 
 
+LOST_UID = "11111111-2222-4333-8444-555555555555"
+
+
 @pytest.fixture
 def client(connect: Connect, node: LiveNode) -> NodeClient:
     return connect(Target(node.address))
@@ -65,6 +68,10 @@ def test_every_rpc_answers(client: NodeClient, node: LiveNode) -> None:
     assert client.node_info().document["metadata"]["name"] == "node-a"
     assert {event.ref.uid for event in client.list_events(REF)} == {uid}
     assert client.list_events()
+    (node.directory / "logs" / "left.log").touch()
+    assert client.list_orphans() == []
+    (node.directory / "logs" / f"{LOST_UID}.log").write_bytes(b"booted")
+    assert [item.name for item in client.list_orphans("default")] == [f"{LOST_UID}.log"]
     operation = client.operate(OperateCall(ref=REF, verb=Verb.PAUSE, operation_id="pause-1"))
     assert (operation.id, operation.verb) == ("pause-1", Verb.PAUSE)
     node.log(b"Linux version 6\n")

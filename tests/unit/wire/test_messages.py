@@ -23,6 +23,8 @@ from xvirt.model.exchange import (
     OperateCall,
     Operation,
     OperationState,
+    Orphan,
+    OrphanKind,
     PlannedStep,
     SecretContent,
     Token,
@@ -58,6 +60,26 @@ PAIRS: list[tuple[Any, Any, Any]] = [
     (messages.encode_ref, messages.decode_ref, REF),
     (messages.encode_token, messages.decode_token, TOKEN),
     (messages.encode_view, messages.decode_view, VIEW),
+    *(
+        (
+            messages.encode_orphan,
+            messages.decode_orphan,
+            Orphan(
+                kind=kind,
+                namespace="red",
+                name="red_data.qcow2",
+                location="/pool/red_data.qcow2",
+                reason="Retained",
+                message="m",
+                take_back="t",
+                removal="r",
+                pool="default",
+                size_bytes=2**50,
+                used_by=("a", "b"),
+            ),
+        )
+        for kind in OrphanKind
+    ),
     *(
         (
             messages.encode_apply,

@@ -1024,6 +1024,127 @@ class ForeignDomain(_message.Message):
 Global___ForeignDomain: _TypeAlias = ForeignDomain  # noqa: Y015
 
 @_typing.final
+class ListOrphansRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """empty: all that the caller may see"""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrphansRequest: _TypeAlias = ListOrphansRequest  # noqa: Y015
+
+@_typing.final
+class ListOrphansResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORPHANS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orphans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Orphan]: ...
+    def __init__(
+        self,
+        *,
+        orphans: _abc.Iterable[Global___Orphan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orphans", b"orphans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrphansResponse: _TypeAlias = ListOrphansResponse  # noqa: Y015
+
+@_typing.final
+class Orphan(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Orphan._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Orphan._Kind.ValueType  # 0
+        VOLUME: Orphan._Kind.ValueType  # 1
+        SEED: Orphan._Kind.ValueType  # 2
+        NVRAM: Orphan._Kind.ValueType  # 3
+        CONSOLE_LOG: Orphan._Kind.ValueType  # 4
+        NETWORK: Orphan._Kind.ValueType  # 5
+        DOMAIN: Orphan._Kind.ValueType  # 6
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: Orphan.Kind.ValueType  # 0
+    VOLUME: Orphan.Kind.ValueType  # 1
+    SEED: Orphan.Kind.ValueType  # 2
+    NVRAM: Orphan.Kind.ValueType  # 3
+    CONSOLE_LOG: Orphan.Kind.ValueType  # 4
+    NETWORK: Orphan.Kind.ValueType  # 5
+    DOMAIN: Orphan.Kind.ValueType  # 6
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    TAKE_BACK_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
+    USED_BY_FIELD_NUMBER: _builtins.int
+    kind: Global___Orphan.Kind.ValueType
+    namespace: _builtins.str
+    """Empty where nothing tells whose it is; only callers with all namespaces see such."""
+    name: _builtins.str
+    """Name on the host: of the file, the network, the domain."""
+    location: _builtins.str
+    """Path of a file, UUID of a network or domain."""
+    pool: _builtins.str
+    size_bytes: _builtins.int
+    """Space that it takes on the host."""
+    reason: _builtins.str
+    """Stable: Retained, LeftBehind, Undeclared."""
+    message: _builtins.str
+    """Why it is one, what takes it back, and what removes it by hand: a sentence each."""
+    take_back: _builtins.str
+    removal: _builtins.str
+    @_builtins.property
+    def used_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Domains and volumes that use it."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___Orphan.Kind.ValueType = ...,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        location: _builtins.str = ...,
+        pool: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        take_back: _builtins.str = ...,
+        removal: _builtins.str = ...,
+        used_by: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "location", b"location", "message", b"message", "name", b"name", "namespace", b"namespace", "pool", b"pool", "reason", b"reason", "removal", b"removal", "size_bytes", b"size_bytes", "take_back", b"take_back", "used_by", b"used_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Orphan: _TypeAlias = Orphan  # noqa: Y015
+
+@_typing.final
 class ErrorDetail(_message.Message):
     """Sent as google.rpc.Status-like detail in trailing metadata `xvirt-error-bin`."""
 

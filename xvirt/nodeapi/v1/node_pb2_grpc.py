@@ -99,6 +99,11 @@ class NodeStub:
                 request_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.SerializeToString,
                 response_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.FromString,
                 _registered_method=True)
+        self.ListOrphans = channel.unary_unary(
+                '/xvirt.nodeapi.v1.Node/ListOrphans',
+                request_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansRequest.SerializeToString,
+                response_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansResponse.FromString,
+                _registered_method=True)
 
 
 class NodeServicer:
@@ -191,6 +196,13 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOrphans(self, request, context):
+        """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NodeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -258,6 +270,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.ListForeign,
                     request_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.FromString,
                     response_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.SerializeToString,
+            ),
+            'ListOrphans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrphans,
+                    request_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansRequest.FromString,
+                    response_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -611,6 +628,33 @@ class Node:
             '/xvirt.nodeapi.v1.Node/ListForeign',
             xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.SerializeToString,
             xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrphans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xvirt.nodeapi.v1.Node/ListOrphans',
+            xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansRequest.SerializeToString,
+            xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansResponse.FromString,
             options,
             channel_credentials,
             insecure,
