@@ -1,4 +1,4 @@
-"""Walks a domain's final XML and names everything that a profile does not allow."""
+"""Walks a document's final XML and names everything that a profile does not allow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from lxml import etree
 from xvirt.domainxml.elements import alias_of, attribute, text_of
 from xvirt.model.errors import PolicyRefused
 from xvirt.model.identity import MARK_NAMESPACE
+from xvirt.policy.allowed import Allowed, Table
 from xvirt.policy.dangers import HOST_NAMESPACES, danger_of
-from xvirt.policy.predicates import HostPaths, plain
+from xvirt.policy.other_rules import EMBEDDED, OTHERS
+from xvirt.policy.predicates import HostPaths
 from xvirt.policy.relations import find_misuse
-from xvirt.policy.rules import BASELINE, RESTRICTED, Allowed
+from xvirt.policy.rules import BASELINE, RESTRICTED
 
 PROFILES = ("restricted", "baseline", "privileged")
-_TABLES: Mapping[str, Mapping[str, Allowed]] = {"restricted": RESTRICTED, "baseline": BASELINE}
+"""From the strictest to the most liberal."""
+TABLES: Mapping[str, Mapping[str, Table]] = {
+    "restricted": {"domain": RESTRICTED, **OTHERS},
+    "baseline": {"domain": BASELINE, **OTHERS},
+}
+"""Profile -> name of a document's root element -> its rules; `privileged` has none."""
+GRANT = "`profiles` of the client or of the namespace in the node's config"
+"""Where an administrator grants a profile."""
 _INERT_METADATA = frozenset({MARK_NAMESPACE, "http://libosinfo.org/xmlns/libvirt/domain/1.0"})
 """The node's own mark, and the name of the guest's operating system."""
 LISTED_MAX = 20
@@ -25,27 +34,33 @@ LISTED_MAX = 20
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """One place that a profile denies: its path in the XML, the rule that denies it, and what to do."""
+    """One place that a profile denies: its path in the XML, the rule that denies it, what to do, and the profile that allows it."""
 
     path: str
     rule: str
     remedy: str
+    allowed_by: str
 
     def __str__(self) -> str:
         return f"{self.path}: {self.rule}; {self.remedy}"
 
 
 def check(root: etree._Element, profile: str, allowed: HostPaths) -> tuple[Violation, ...]:
-    """Everything in a domain that a profile denies, in document order; `privileged` denies nothing.
+    """Everything in a document that a profile denies, in document order; `privileged` denies nothing.
 
-    Networks are allowed where the node computed them (`allowed`) or where they belong to the domain's own namespace by name.
-    Raises ValueError for an unknown profile.
+    Paths, networks and bridges are allowed where the node computed them (`allowed`); a domain's networks also where they belong to its
+    own namespace by name. Raises ValueError for an unknown profile.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is not one of {', '.join(PROFILES)}")
     if profile == "privileged":
         return ()
-    return tuple(_Judge(root, profile, allowed).judge())
+    name = etree.QName(root)
+    if name.namespace or name.localname not in TABLES[profile]:
+        known = ", ".join(TABLES[profile])
+        rule = f"a <{name.localname}> is no document that is judged"
+        return (Violation(f"/{name.localname}", rule, f"give one of {known}", ""),)
+    return tuple(_Judge(root, name.localname, profile, allowed, f"/{name.localname}").judge())
 
 
 def enforce(root: etree._Element, profile: str, allowed: HostPaths) -> None:
@@ -58,22 +73,21 @@ def enforce(root: etree._Element, profile: str, allowed: HostPaths) -> None:
 
 
 class _Judge:
-    """One domain before one profile's table."""
+    """One document, or one within another, before one profile's table; `place` is where it stands."""
 
-    def __init__(self, root: etree._Element, profile: str, allowed: HostPaths) -> None:
+    def __init__(self, root: etree._Element, kind: str, profile: str, allowed: HostPaths, place: str) -> None:
         self._root = root
+        self._place = place
         self._profile = profile
-        self._table = _TABLES[profile]
-        self._allowed = allowed | _own_networks(root)
+        self._kind = kind
+        self._table = TABLES[profile][kind]
+        self._allowed = allowed | _own_networks(root) if self._kind == "domain" else allowed
 
     def judge(self) -> Iterator[Violation]:
-        name = etree.QName(self._root)
-        if name.localname != "domain" or name.namespace:
-            yield Violation(f"/{name.localname}", "only a domain is judged", "give a <domain>")
-            return
-        yield from self._element(self._root, "", "/domain")
-        for place, path, message in find_misuse(self._root):
-            yield Violation(f"/domain/{place}", message, self._remedy(path))
+        yield from self._element(self._root, "", self._place)
+        if self._kind == "domain":
+            for place, path, message in find_misuse(self._root):
+                yield self._violation(f"{self._place}/{place}", message, path)
 
     def _element(self, element: etree._Element, path: str, place: str) -> Iterator[Violation]:
         allowed = self._table.get(path)
@@ -87,16 +101,16 @@ class _Judge:
             deeper = f"{path}/{name.localname}" if path else name.localname
             if name.namespace:
                 yield self._deny_namespace(below, str(name.namespace))
+            elif deeper in EMBEDDED.get(self._kind, ()):
+                yield from _Judge(child, "domain", self._profile, self._allowed, below).judge()
             elif deeper == "metadata":
                 yield from self._metadata(child, below)
-            elif allowed.is_plain_below and deeper not in self._table:
-                yield from self._plain(child, deeper, below)
             else:
                 yield from self._element(child, deeper, below)
 
     def _content(self, element: etree._Element, allowed: Allowed, path: str, place: str) -> Iterator[Violation]:
         for key, value in ((str(key), str(value)) for key, value in element.attrib.items()):
-            predicate = allowed.attributes.get(key, plain if allowed.is_plain_below else None)
+            predicate = allowed.attributes.get(key)
             if predicate is None:
                 yield self._deny(f"{place}/@{key}", path, "attribute")
             elif not predicate(value, self._allowed):
@@ -104,17 +118,6 @@ class _Judge:
         text = _text(element)
         if text.strip() and not allowed.text(text.strip(), self._allowed):
             yield self._deny(place, path, f"value {_quote(text.strip())}")
-
-    def _plain(self, element: etree._Element, path: str, place: str) -> Iterator[Violation]:
-        """Below an element that holds settings of the guest only: words and numbers, whatever their names."""
-        for item in element.iter():
-            if not isinstance(item.tag, str):
-                continue
-            if namespace := etree.QName(item).namespace:
-                yield self._deny_namespace(place, str(namespace))
-            for value in (*(str(value) for value in item.attrib.values()), _text(item)):
-                if not plain(value, self._allowed):
-                    yield self._deny(place, path, f"value {_quote(value)}")
 
     def _metadata(self, element: etree._Element, place: str) -> Iterator[Violation]:
         if self._profile != "restricted":
@@ -125,18 +128,26 @@ class _Judge:
                 yield self._deny(f"{place}/{name.localname}", "metadata", "element")
 
     def _deny(self, place: str, path: str, what: str) -> Violation:
-        danger = danger_of(path)
+        danger = danger_of(path, self._kind)
         reason = f"{what} is not on the allow-list of {self._profile}" + (f" ({danger})" if danger else "")
-        return Violation(place, reason, self._remedy(path))
+        return self._violation(place, reason, path)
 
     def _deny_namespace(self, place: str, namespace: str) -> Violation:
         danger = HOST_NAMESPACES.get(namespace, "means something that this policy does not know")
-        rule = f"elements of namespace {namespace} are not on the allow-list of {self._profile} ({danger})"
-        return Violation(place, rule, self._remedy(""))
+        return self._violation(
+            place, f"elements of namespace {namespace} are not on the allow-list of {self._profile} ({danger})", "?"
+        )
 
-    def _remedy(self, path: str) -> str:
-        wider = "baseline" if self._profile == "restricted" and path in BASELINE and path not in RESTRICTED else ""
-        return f"remove it, or ask an administrator for profile {wider or 'privileged'}"
+    def _violation(self, place: str, rule: str, path: str) -> Violation:
+        wider = self._kind == "domain" and _widens(path)
+        allowed_by = "baseline" if self._profile == "restricted" and wider else "privileged"
+        remedy = f"remove it, or ask an administrator for profile {allowed_by} ({GRANT})"
+        return Violation(place, rule, remedy, allowed_by)
+
+
+def _widens(path: str) -> bool:
+    """Whether `baseline` allows more at a path than `restricted`."""
+    return path == "metadata" or (path in BASELINE and BASELINE[path] != RESTRICTED.get(path))
 
 
 def _own_networks(root: etree._Element) -> HostPaths:

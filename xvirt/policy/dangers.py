@@ -6,9 +6,12 @@ from __future__ import annotations
 HOST_NAMESPACES = {
     "http://libvirt.org/schemas/domain/qemu/1.0": "passes arguments to QEMU, which runs code on the host",
     "http://libvirt.org/schemas/domain/lxc/1.0": "shares namespaces of the host",
-    "http://www.libvirt.org/schemas/domain/bhyve/1.0": "passes arguments to the hypervisor",
+    "http://libvirt.org/schemas/domain/bhyve/1.0": "passes arguments to the hypervisor",
     "http://libvirt.org/schemas/domain/xen/1.0": "passes arguments to the hypervisor",
     "http://libvirt.org/schemas/domain/vmware/1.0": "names things of another hypervisor",
+    "http://libvirt.org/schemas/network/dnsmasq/1.0": "passes options to dnsmasq, which runs programs on the host",
+    "http://libvirt.org/schemas/storagepool/fs/1.0": "passes mount options to the host",
+    "http://libvirt.org/schemas/storagepool/rbd/1.0": "passes options to the host's Ceph client",
 }
 
 DANGERS = {
@@ -57,10 +60,32 @@ DANGERS = {
 }
 
 
-def danger_of(path: str) -> str:
+OTHER_DANGERS = {
+    "network/bridge": "takes a bridge of the host",
+    "network/forward": "takes a device of the host, or a way past its address translation",
+    "network/route": "leads traffic of the host elsewhere",
+    "network/ip/tftp": "serves files of the host",
+    "network/ip/dhcp/bootp": "names a server and a file for others to boot from",
+    "network/virtualport": "joins a switch of the host",
+    "network/vlan": "joins a network of the host",
+    "network/portgroup": "joins a network of the host",
+    "network/metadata": "may forge another tool's ownership",
+    "pool/source": "reaches a device, directory or server of the host, or its secrets",
+    "pool/target": "reads and writes a directory of the host",
+    "pool/refresh": "sets what others see of a pool",
+    "volume/target": "reads and writes a file of the host",
+    "volume/backingStore": "reads a file of the host",
+    "domainsnapshot/memory": "writes a file of the host",
+    "domainsnapshot/disks": "writes a file of the host",
+}
+"""The same of documents that are no domain, with the root's name."""
+
+
+def danger_of(path: str, kind: str = "domain") -> str:
     """Why the nearest known path at or above this one is kept; empty where nothing is known."""
-    while path:
-        if path in DANGERS:
-            return DANGERS[path]
-        path = path.rpartition("/")[0]
+    known, place = (DANGERS, path) if kind == "domain" else (OTHER_DANGERS, f"{kind}/{path}")
+    while place:
+        if place in known:
+            return known[place]
+        place = place.rpartition("/")[0]
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 
@@ -9,56 +10,45 @@ HostPaths = frozenset[str]
 """What the node computed itself for the machine that is judged: paths of its volumes, seed and log, names of the libvirt networks
 and bridges that its NICs were resolved to. Only these stand where a rule says `of_node`."""
 
-Predicate = Callable[[str, HostPaths], bool]
-"""(value, what the node computed) -> allowed?"""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.:,+=@#% \t\n()\[\]-]*", re.ASCII)
-_NUMBER = re.compile(r"(0[xX])?[0-9a-fA-F]{1,32}", re.ASCII)
-_TARGET = re.compile(r"[a-z]{2,8}[0-9]{0,4}", re.ASCII)
-_MAC = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}", re.ASCII)
+@dataclasses.dataclass(frozen=True)
+class Predicate:
+    """What may stand at a place: `words` for people, and `test` of a value with what the node computed."""
 
+    words: str
+    test: Callable[[str, HostPaths], bool]
 
-def anything(value: str, own: HostPaths) -> bool:
-    """Text that only the guest or a person reads."""
-    return True
+    def __call__(self, value: str, own: HostPaths) -> bool:
+        return self.test(value, own)
 
 
-def plain(value: str, own: HostPaths) -> bool:
-    """Words and numbers: nothing with a slash, so neither path nor URL."""
-    return _PLAIN.fullmatch(value) is not None
-
-
-def number(value: str, own: HostPaths) -> bool:
-    """Decimal or hexadecimal."""
-    return _NUMBER.fullmatch(value.strip()) is not None
-
-
-def switch(value: str, own: HostPaths) -> bool:
-    """libvirt's two spellings of a boolean."""
-    return value in ("yes", "no", "on", "off")
-
-
-def mac(value: str, own: HostPaths) -> bool:
-    """A MAC address."""
-    return _MAC.fullmatch(value) is not None
-
-
-def disk_target(value: str, own: HostPaths) -> bool:
-    """`vda`, `sdb`."""
-    return _TARGET.fullmatch(value) is not None
-
-
-def of_node(value: str, own: HostPaths) -> bool:
-    """A path, network or bridge that the node computed itself."""
-    return value in own
-
-
-def blank(value: str, own: HostPaths) -> bool:
-    """No text but layout."""
-    return not value.strip()
+def _matching(words: str, pattern: str) -> Predicate:
+    compiled = re.compile(pattern, re.ASCII)
+    return Predicate(words, lambda value, own: compiled.fullmatch(value) is not None)
 
 
 def one_of(*values: str) -> Predicate:
     """One of these."""
     allowed = frozenset(values)
-    return lambda value, own: value in allowed
+    words = ", ".join(f"`{value}`" for value in values if value)
+    return Predicate(words, lambda value, own: value in allowed)
+
+
+anything = Predicate("any text", lambda value, own: True)
+"""Text that only the guest or a person reads."""
+line = _matching("one line of text", r"[^\x00-\x1f\x7f]*")
+plain = _matching("words and numbers", r"[A-Za-z0-9_.:,+=@#% ()\[\]-]*")
+"""On one line and nothing with a slash, so neither path nor URL, and no second line of some daemon's config file."""
+number = _matching("a number", r"\s*(0[xX])?[0-9a-fA-F]{1,32}\s*")
+"""Decimal or hexadecimal."""
+signed = _matching("a number", r"\s*-?[0-9]{1,20}\s*")
+"""Decimal, which libvirt lets be negative (no limit)."""
+switch = one_of("yes", "no", "on", "off")
+"""libvirt's two spellings of a boolean."""
+mac = _matching("a MAC address", r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
+address = _matching("an IP address", r"[0-9a-fA-F.:]{1,45}")
+disk_target = _matching("a name such as vda", r"[a-z]{2,8}[0-9]{0,4}")
+of_node = Predicate("only what the node computed", lambda value, own: value in own)
+"""A path, network or bridge that the node computed itself."""
+blank = Predicate("", lambda value, own: not value.strip())
+"""No text but layout."""
