@@ -119,7 +119,7 @@ def read_manifests(sources: Sources, namespace: str) -> list[Manifest]:
     if not sources.names:
         raise WrongWords("no document is named; give -f FILE, a folder, or - for standard input")
     collection = _Collection(namespace)
-    located = [item for name in dict.fromkeys(sources.names) for item in _load(name, sources)]
+    located = [item for name in dict.fromkeys(sources.names) for item in load_source(name, sources)]
     if not located:
         names = [_STDIN if name == "-" else name for name in sources.names]
         raise InvalidSpec([Problem(", ".join(names), "holds no document", "write one, or name another file")])
@@ -139,7 +139,8 @@ def _with_namespace(document: dict[str, Any], namespace: str) -> dict[str, Any]:
     return {**document, "metadata": {**metadata, "namespace": namespace}}
 
 
-def _load(name: str, sources: Sources) -> list[LocatedDocument]:
+def load_source(name: str, sources: Sources) -> list[LocatedDocument]:
+    """Documents of whatever kind in a file, a folder, or standard input (`-`). Raises InvalidSpec with the file's name."""
     if name == "-":
         if sys.stdin is None:
             raise InvalidSpec([Problem(_STDIN, "is closed", "give -f FILE")])
