@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nodeplugin.images.policy import ImagePolicy
+from nodeplugin.judged import judged_xml
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.plan.volume import image_request
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Tombstone
-from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
-from xvirt.domainxml.overlay import apply_overlay
 from xvirt.model.changes import FieldDifference, field_changes
 from xvirt.model.errors import Conflict, Forbidden, Refused
 from xvirt.model.exchange import Caller, FieldChange, Impact, Token
 from xvirt.model.fields import Mutability
-from xvirt.model.identity import host_name, inline_volume_name
 from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
-from xvirt.policy import enforce
+from xvirt.policy import GRANT, PROFILES, enforce
 
 _IMPACTS = {Mutability.LIVE: Impact.LIVE, Mutability.RESTART: Impact.RESTART, Mutability.FIXED: Impact.REFUSED}
 
 
-def resolve_profile(caller: Caller, wanted: str) -> str:
-    """The profile to judge by: the one that is asked for, or the most liberal that the caller is granted."""
+def resolve_profile(caller: Caller, wanted: str, of_namespace: Sequence[str] = ()) -> str:
+    """The profile to judge by: the one that is asked for, or the most liberal of those that the caller and the namespace are granted.
+
+    Raises Forbidden for one that neither has: nobody raises his own.
+    """
+    granted = sorted({*caller.profiles, *of_namespace}, key=PROFILES.index)
     if not wanted:
-        return caller.profiles[-1] if caller.profiles else "restricted"
-    if wanted not in caller.profiles:
-        granted = ", ".join(caller.profiles)
+        return granted[-1] if granted else PROFILES[0]
+    if wanted not in granted:
         raise Forbidden(
-            f"{caller.name} may not use policy profile {wanted}; granted: {granted}", reason="ProfileDenied"
+            f"{caller.name} may not use policy profile {wanted}; granted: {', '.join(granted)}; an administrator grants it by {GRANT}",
+            reason="ProfileDenied",
         )
     return wanted
 
@@ -91,17 +93,10 @@ def _field_change(item: FieldDifference) -> FieldChange:
 
 
 def check_policy(stored: StoredObject, resource: Resource, settings: NodeSettings) -> None:
-    """Judge a machine's final XML by the object's profile. Raises PolicyRefused."""
-    if resource.kind != "VirtualMachine":
-        return
-    provisional = _provisional_context(stored, resource, settings)
-    root = render_domain(resource, provisional)
-    if resource.spec.domain is not None:
-        apply_overlay(root, resource.spec.domain)
-    names = [name for backing in provisional.networks.values() for name in (backing.network, backing.bridge)]
-    paths = [*(backing.path for backing in provisional.disks.values()), *names]
-    paths += [provisional.seed_path, provisional.console_log_path]
-    enforce(root, stored.profile, frozenset(path for path in paths if path))
+    """Judge the final XML of an object by its profile. Raises PolicyRefused."""
+    judged = judged_xml(stored, resource, settings)
+    if judged is not None:
+        enforce(judged.root, stored.profile, judged.allowed)
 
 
 def check_image(stored: StoredObject, resource: Resource, policy: ImagePolicy) -> None:
@@ -131,28 +126,3 @@ def _inline_volumes(machine: Resource, pool_directories: Mapping[str, str], *, o
         and disk.pool in pool_directories
         and (not only_doomed or disk.deletion_policy is DiskDeletionPolicy.DELETE)
     }
-
-
-def _provisional_context(stored: StoredObject, resource: Resource, settings: NodeSettings) -> DomainContext:
-    """Paths that stand for the real ones: policy asks whose they are, not where the pool lies."""
-    spec = resource.spec
-    disks = {
-        disk.name: DiskBacking(
-            f"/provisional/{inline_volume_name(stored.namespace, stored.name, disk.name, disk.format.value)}",
-            disk.format.value,
-        )
-        for disk in spec.disks
-        if disk.source is not None
-    }
-    networks = {nic.network: NetworkBacking(host_name(stored.namespace, nic.network), None) for nic in spec.nics}
-    return DomainContext(
-        uuid=stored.uid,
-        name=host_name(stored.namespace, stored.name),
-        domain_type=settings.domain_type,
-        architecture=settings.architecture,
-        disks=disks,
-        networks=networks,
-        seed_path=f"{settings.seed_directory}/{stored.uid}.iso" if spec.cloud_init is not None else None,
-        console_log_path=f"{settings.log_directory}/{stored.uid}.log",
-        mark=None,
-    )

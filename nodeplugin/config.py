@@ -95,9 +95,20 @@ class ClientConfig:
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NamespaceConfig:
+    """What a namespace may do more than others."""
+
+    name: str = field("Name of the namespace.", FIXED, format=Format.LABEL, max_length=63)
+    profiles: tuple[str, ...] = field(
+        "Policy profiles that every client of this namespace may use in it, beside its own.", FIXED
+    )
+
+
 def _profiles_are_known(config: NodeConfig) -> bool:
     known = {"restricted", "baseline", "privileged"}
-    return all(set(client.profiles) <= known for client in config.clients)
+    given = [*(item.profiles for item in config.clients), *(item.profiles for item in config.namespaces)]
+    return all(set(profiles) <= known for profiles in given)
 
 
 def is_address(text: str) -> bool:
@@ -119,6 +130,12 @@ class NodeConfig:
             "tls",
         ),
         Rule(_profiles_are_known, "", "profiles are restricted, baseline and privileged", "clients"),
+        Rule(
+            lambda config: len({item.name for item in config.namespaces}) == len(config.namespaces),
+            "",
+            "a namespace is given twice; join both entries",
+            "namespaces",
+        ),
         Rule(
             lambda config: config.listen is None or is_address(config.listen),
             "",
@@ -163,6 +180,9 @@ class NodeConfig:
     listen: str | None = field("`address:port` for mutual TLS; absent: none.", FIXED, default=None)
     tls: TlsConfig | None = field("TLS files.", FIXED, default=None)
     clients: tuple[ClientConfig, ...] = field("Who may connect over TLS.", FIXED, default=(), max_items=1000)
+    namespaces: tuple[NamespaceConfig, ...] = field(
+        "Namespaces with policy profiles of their own.", FIXED, default=(), max_items=1000
+    )
     authorities: tuple[str, ...] = field("Authorities that may own objects here.", FIXED, default=("local",))
     resync_interval_seconds: int = field(
         "Pause between full looks at everything.", FIXED, default=300, unit="s", minimum=5, maximum=86400

@@ -248,6 +248,7 @@ class Node:
             xvirt_version=__version__,
             accelerator=verdict.accelerator.value,
             accelerator_reason=verdict.reason,
+            namespace_profiles={item.name: item.profiles for item in self._config.namespaces},
         )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import threading
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from nodeplugin.admission import (
     check_changes,
@@ -72,6 +72,8 @@ class NodeIdentity:
     xvirt_version: str
     accelerator: str
     accelerator_reason: str
+    namespace_profiles: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Namespace -> policy profiles that whoever may use it may use in it, beside his own."""
 
 
 class NodeService:
@@ -95,7 +97,8 @@ class NodeService:
             raise Refused("a VirtualHost is reported by its node; a node plugin stores none", reason="ReadOnlyKind")
         authority = self._authority(caller, call.token)
         _check_namespace(caller, resource.metadata.namespace)
-        profile = resolve_profile(caller, call.profile)
+        of_namespace = self._identity.namespace_profiles.get(resource.metadata.namespace, ())
+        profile = resolve_profile(caller, call.profile, of_namespace)
         with self._lock:
             old = self._find_existing(resource, authority)
             secrets, secrets_hash = _pick_secrets(call)
@@ -364,8 +367,13 @@ def _check_kind(kind: str) -> None:
 
 
 def _check_namespace(caller: Caller, namespace: str) -> None:
-    if namespace and "*" not in caller.namespaces and namespace not in caller.namespaces:
-        raise Forbidden(f"{caller.name} may not use namespace {namespace}; the node's config grants namespaces")
+    if "*" in caller.namespaces or namespace in caller.namespaces:
+        return
+    if not namespace:
+        raise Forbidden(
+            f"{caller.name} may not change what belongs to no namespace; the node's config grants namespace *"
+        )
+    raise Forbidden(f"{caller.name} may not use namespace {namespace}; the node's config grants namespaces")
 
 
 def _same_operation(known: Operation, stored: StoredObject, call: OperateCall) -> Operation:

@@ -1,11 +1,11 @@
-"""What a tenant may ask of a host: profiles over the final domain XML, an allow-list with default deny.
+"""What a tenant may ask of a host: profiles over the final XML, an allow-list with default deny.
 
-Pure. The node plugin judges every machine with it, always, after all merging and before libvirt sees the XML (libvirt runs
+Pure. The node plugin judges every machine, network and pool with it, always, after all merging and before libvirt sees the XML (libvirt runs
 `<emulator>` when it defines); a CLI or an admission webhook may ask beforehand. It calls `xvirt.domainxml` and `xvirt.model` alone,
 and must not decide who gets which profile: that is the caller's.
 """
 
-from xvirt.policy.check import PROFILES, Violation, check, enforce
+from xvirt.policy.check import GRANT, PROFILES, Violation, check, enforce
 from xvirt.policy.predicates import HostPaths
 
-__all__ = ["PROFILES", "HostPaths", "Violation", "check", "enforce"]
+__all__ = ["GRANT", "PROFILES", "HostPaths", "Violation", "check", "enforce"]

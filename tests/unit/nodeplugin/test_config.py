@@ -151,3 +151,13 @@ def test_a_wrong_config_is_told_line_by_line_and_exits_with_1(
         f"xvirt-node: {path}:1: nodeName: is required",
         f"xvirt-node: {path}:3: nodeNam: is not a known field (did you mean nodeName?); remove it",
     ]
+
+
+def test_a_namespace_is_granted_profiles_once_and_known_ones_alone(tmp_path: Path) -> None:
+    head = HEAD + "nodeName: node-a\nnamespaces:\n"
+    assert load(tmp_path, head + "- {name: lab, profiles: [baseline]}\n").namespaces[0].profiles == ("baseline",)
+    twice = head + "- {name: lab, profiles: [all]}\n- {name: lab, profiles: [baseline]}\n"
+    assert [line.split(": ", 2)[2] for line in problems(tmp_path, twice)] == [
+        "profiles are restricted, baseline and privileged",
+        "a namespace is given twice; join both entries",
+    ]
