@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import functools
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,7 +86,7 @@ class StoredObject:
     @property
     def resource(self) -> Resource:
         """The document, typed. Raises InvalidSpec for one that this release does not take."""
-        return _parse(canonical_json(self.document))
+        return read_document(self.document)
 
     @property
     def ref(self) -> ObjectRef:
@@ -109,7 +109,38 @@ class StoredObject:
         return ObjectView(ref=self.ref, document=document, token=token, is_deleting=self.deletion is not Deletion.NONE)
 
 
-@functools.lru_cache(maxsize=RESOURCES_CACHED_MAX)
-def _parse(document: bytes) -> Resource:
-    """An object is visited many times between two changes of its document, and validation costs more than the rest of a plan."""
-    return parse(from_json(document))
+class _Resources:
+    """Typed documents by their canonical bytes: an object is visited many times between two changes of its document, and validation
+    costs more than the rest of a plan. The oldest goes first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[bytes, Resource] = {}
+
+    def find(self, text: bytes) -> Resource:
+        with self._lock:
+            known = self._known.get(text)
+        if known is None:
+            known = parse(from_json(text))
+            self.put(text, known)
+        return known
+
+    def put(self, text: bytes, resource: Resource) -> None:
+        with self._lock:
+            while len(self._known) >= RESOURCES_CACHED_MAX:
+                self._known.pop(next(iter(self._known)))
+            self._known[text] = resource
+
+
+_RESOURCES = _Resources()
+
+
+def read_document(document: Mapping[str, Any]) -> Resource:
+    """A normalised document, typed. Raises InvalidSpec for one that this release does not take."""
+    return _RESOURCES.find(canonical_json(document))
+
+
+def remember_document(document: Mapping[str, Any], resource: Resource) -> None:
+    """Spare `read_document` its work: `document` is what is stored of a resource that was just read, without uid, generation and status."""
+    bare = dataclasses.replace(resource.metadata, uid=None, generation=None)
+    _RESOURCES.put(canonical_json(document), dataclasses.replace(resource, metadata=bare, status=None))

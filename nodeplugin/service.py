@@ -32,7 +32,7 @@ from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
 from nodeplugin.orphans import find_orphans
 from nodeplugin.plan.outcome import Plan
-from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
+from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject, remember_document
 from nodeplugin.store import Store
 from nodeplugin.uploading import open_upload
 from xvirt.model.codec import canonical_json, parse, to_document
@@ -106,7 +106,7 @@ class NodeService:
             if call.dry_run is DryRun.NONE:
                 self._store.put(new)
         stored = self._store.find(new.uid) if call.dry_run is DryRun.NONE else new
-        result = self._answer(stored or new, changes)
+        result = self._answer(stored or new, changes, call.dry_run)
         if call.dry_run is DryRun.NONE:
             self._hub.object_changed((stored or new).view())
             self._converger.enqueue_fresh(new.uid)
@@ -194,6 +194,7 @@ class NodeService:
             status=old.status if old else {},
             run=run,
         )
+        remember_document(document, resource)
         check_policy(stored, resource, self._host.settings)
         check_image(stored, resource, self._host.image_policy)
         garbage = collect_garbage(old, resource, self._pool_directories() if old is not None else {})
@@ -202,9 +203,10 @@ class NodeService:
     def _pool_directories(self) -> dict[str, str]:
         return {name: record.path.rstrip("/") for name, record in self._host.index.pools().items()}
 
-    def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...]) -> ApplyResult:
+    def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...], dry_run: DryRun) -> ApplyResult:
+        preview = self._converger.preview_stored if dry_run is DryRun.NONE else self._converger.preview
         try:
-            plan = self._converger.preview(stored)
+            plan = preview(stored)
         except XvirtError as error:
             plan = Plan()
             waiting: tuple[str, ...] = (error.message,)

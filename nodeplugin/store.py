@@ -60,6 +60,7 @@ class Store:
         self._path = path
         self._lock = threading.RLock()
         self._sync = Sync.DISK
+        self._changes = 0
         self._connection = open_file(path)
 
     def ping(self) -> None:
@@ -120,6 +121,11 @@ class Store:
         """All uids."""
         return [uid for (uid,) in self._query("SELECT uid FROM objects ORDER BY uid")]
 
+    def count_changes(self) -> int:
+        """How often an object was put or removed: what one document says of others' may be old once this has grown."""
+        with self._lock:
+            return self._changes
+
     def put(self, item: StoredObject) -> None:
         """Insert or replace everything but status, which only the object's worker writes."""
         with self._transaction() as connection:
@@ -130,6 +136,7 @@ class Store:
                 " secrets_hash=excluded.secrets_hash, deletion=excluded.deletion, run=excluded.run",
                 _row(item),
             )
+            self._changes += 1
 
     def set_status(self, uid: str, status: Mapping[str, Any]) -> None:
         """Replace an object's status; nothing where the object is gone."""
@@ -161,6 +168,7 @@ class Store:
             )
             for table in ("objects", "operations", "events", "journal"):
                 connection.execute(f"DELETE FROM {table} WHERE uid=?", (uid,))
+            self._changes += 1
 
     def tombstone(self, uid: str) -> Tombstone | None:
         """The token that a deleted object had."""

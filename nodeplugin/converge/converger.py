@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 MACHINE = "VirtualMachine"
 PASSIVE_KINDS = frozenset({"VirtualHost"})
+GUEST_PAUSE_S = 0.5
+"""A guest that was just given a device, or whose agent just came, has no new address yet; and its worker needs the CPU first."""
 _GUEST_EVENTS = frozenset({EventKind.AGENT, EventKind.DEVICE_ADDED, EventKind.DEVICE_REMOVED})
 
 
@@ -109,6 +111,7 @@ class Converger:
         kind = self._kind(uid)
         if kind is None or kind in PASSIVE_KINDS:
             return
+        self.machines.glances.drop(uid)
         self._queue(kind).add(uid, delay_s)
 
     def enqueue_fresh(self, uid: str) -> None:
@@ -138,6 +141,10 @@ class Converger:
         if stored.kind == MACHINE:
             return self.machines.preview(stored)[0]
         return self.resources.preview(stored)
+
+    def preview_stored(self, stored: StoredObject) -> Plan:
+        """The plan for a document that was just stored, and is to be brought up now."""
+        return self.machines.preview_stored(stored) if stored.kind == MACHINE else self.preview(stored)
 
     def tell(self, stored: StoredObject, kind: EventType, reason: str, message: str) -> None:
         """An event by the service."""
@@ -256,7 +263,7 @@ class Converger:
             return
         self.enqueue(event.subject)
         if event.kind in _GUEST_EVENTS:
-            self.guests.poll_soon(event.subject)
+            self.guests.poll_soon(event.subject, GUEST_PAUSE_S)
 
     def _resync_for_ever(self) -> None:
         while not self._stop.wait(self._options.resync_interval_s):

@@ -56,14 +56,14 @@ class GuestWatch:
         if is_new:
             self._queue.add(uid)
 
-    def poll_soon(self, uid: str) -> None:
-        """Ask again now: something in the guest has changed."""
+    def poll_soon(self, uid: str, delay_s: float = 0.0) -> None:
+        """Ask again now, or after a pause: something in the guest has changed."""
         with self._lock:
             is_followed = uid in self._followed
             if is_followed:
                 self._followed[uid] = self._clock.monotonic_s()
         if is_followed:
-            self._queue.add(uid)
+            self._queue.add(uid, delay_s)
 
     def facts(self, uid: str) -> GuestFacts:
         """What was answered last."""

@@ -46,30 +46,45 @@ class HostIndex:
         self._reading = threading.Lock()
         self._moments = itertools.count(1)
         self._listed = 0
+        self._changes = 0
         self._records: dict[str, DomainRecord] = {}
         self._uses: dict[str, _Use] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         self._networks: dict[str, NetworkRecord] | None = None
         self._pools: dict[str, PoolRecord] | None = None
 
+    def count_changes(self) -> int:
+        """How often anything was said to have changed."""
+        with self._lock:
+            return self._changes
+
+    def touch(self) -> None:
+        """A step did something, whatever it was."""
+        with self._lock:
+            self._changes += 1
+
     def drop(self, uuid: str) -> None:
         """A domain changed."""
         with self._lock:
+            self._changes += 1
             self._uses.pop(uuid, None)
 
     def drop_networks(self) -> None:
         """A network changed."""
         with self._lock:
+            self._changes += 1
             self._networks = None
 
     def drop_pools(self) -> None:
         """A pool changed."""
         with self._lock:
+            self._changes += 1
             self._pools = None
 
     def clear(self) -> None:
         """Anything may have changed."""
         with self._lock:
+            self._changes += 1
             self._uses.clear()
             self._chains.clear()
             self._networks = None

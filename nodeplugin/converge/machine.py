@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+from nodeplugin.converge.glances import Glances
 from nodeplugin.converge.guest import GuestWatch
 from nodeplugin.converge.host import Host
 from nodeplugin.converge.observe import Observer
@@ -65,6 +66,7 @@ class MachineWorker:
     def __init__(
         self, host: Host, store: Store, observer: Observer, timers: Timers, recorder: Recorder, guests: GuestWatch
     ) -> None:
+        self.glances = Glances(host.index, store, host.clock)
         self._host = host
         self._store = store
         self._observer = observer
@@ -90,10 +92,19 @@ class MachineWorker:
             MachineDesired(stored=stored, resource=resource, settings=self._host.settings), observed
         ), observed
 
+    def preview_stored(self, stored: StoredObject) -> Plan:
+        """The plan for a document that was just stored; what was seen is kept for the visit that is about to come."""
+        moment = self.glances.moment()
+        plan, observed = self.preview(stored)
+        if not plan.waiting and not plan.blocked:
+            self.glances.keep(stored, observed, moment)
+        return plan
+
     def _converge(self, stored: StoredObject, resource: Resource) -> Visit:
         previous: tuple[Step, ...] = ()
+        glance = self.glances.take(stored)
         for _ in range(ROUNDS_MAX):
-            observed = self._observer.machine(stored, resource)
+            observed, glance = glance or self._observer.machine(stored, resource), None
             stored = self._note(stored, resource, observed)
             observed = self._with_timers(stored.uid, observed)
             desired = MachineDesired(stored=stored, resource=resource, settings=self._host.settings)

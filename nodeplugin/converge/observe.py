@@ -15,7 +15,7 @@ from lxml import etree
 
 from nodeplugin.converge.host import Host
 from nodeplugin.converge.timers import Timers
-from nodeplugin.hypervisor.port import DomainRecord, Persistence, VolumeFacts, XmlView
+from nodeplugin.hypervisor.port import DomainLook, VolumeFacts
 from nodeplugin.images.port import ImageRequest, Origin
 from nodeplugin.plan.network import find_vlan_obstacle
 from nodeplugin.plan.observation import (
@@ -60,8 +60,9 @@ class Observer:
         """A machine and everything that its document names."""
         spec: VirtualMachineSpec = resource.spec
         hypervisor = self._host.hypervisor
-        domain = hypervisor.find_domain(stored.uid)
-        config, live = self._definitions(domain)
+        look = hypervisor.look_at_domain(stored.uid)
+        domain = look.record if look is not None else None
+        config, live = _definitions(look)
         references = self._references(stored, resource)
         name_holder = None
         if domain is None:
@@ -98,20 +99,6 @@ class Observer:
             if not is_plugged:
                 found.add(nic.alias)
         return frozenset(found)
-
-    def _definitions(self, domain: DomainRecord | None) -> tuple[Definition | None, Definition | None]:
-        if domain is None:
-            return None, None
-        live = self._definition(domain.uuid, XmlView.CURRENT) if domain.is_active else None
-        if (
-            domain.persistence is Persistence.TRANSIENT
-        ):  # undefined by hand while it runs: libvirt would forget it with its end
-            return None, live
-        return self._definition(domain.uuid, XmlView.INACTIVE), live
-
-    def _definition(self, uuid: str, view: XmlView) -> Definition:
-        root = parse_xml(self._host.hypervisor.domain_xml(uuid, view))
-        return Definition(root, read_domain(root))
 
     def _inline_volumes(
         self, stored: StoredObject, resource: Resource, spec: VirtualMachineSpec, references: References
@@ -336,6 +323,21 @@ class Observer:
         users = [item.key for item in self._store.list_objects() if _pool_of(item) == stored.name]
         del spec
         return PoolObservation(record=record, users=tuple(users))
+
+
+def _definitions(look: DomainLook | None) -> tuple[Definition | None, Definition | None]:
+    """The persistent and the running one. A domain that was undefined by hand while it runs has no persistent one: libvirt would
+    forget it with its end."""
+    if look is None:
+        return None, None
+    return _definition(look.config_xml), _definition(look.live_xml)
+
+
+def _definition(xml: str | None) -> Definition | None:
+    if xml is None:
+        return None
+    root = parse_xml(xml)
+    return Definition(root, read_domain(root))
 
 
 def _pool_of(stored: StoredObject) -> str | None:

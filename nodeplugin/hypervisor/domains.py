@@ -7,8 +7,8 @@ from lxml import etree
 
 from nodeplugin.hypervisor.access import LibvirtAccess
 from nodeplugin.hypervisor.calls import Lane, LaneKind
-from nodeplugin.hypervisor.port import BlockSize, DomainRecord, Scope, ShutdownMode
-from nodeplugin.hypervisor.states import read_all_records, read_record
+from nodeplugin.hypervisor.port import BlockSize, DomainLook, DomainRecord, Scope, ShutdownMode
+from nodeplugin.hypervisor.states import read_all_records, read_look, read_record
 from xvirt.model.errors import Busy, DeadlineExceeded, NotFound, Refused, Unavailable
 
 _SCOPES = {
@@ -38,6 +38,12 @@ class LibvirtDomains(LibvirtAccess):
     def find_domain(self, uuid: str) -> DomainRecord | None:
         try:
             return self._on_domain("look up", uuid, read_record, kind=LaneKind.READ)
+        except NotFound:
+            return None
+
+    def look_at_domain(self, uuid: str) -> DomainLook | None:
+        try:
+            return self._on_domain("look at", uuid, read_look, kind=LaneKind.READ)
         except NotFound:
             return None
 

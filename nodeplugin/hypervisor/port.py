@@ -61,6 +61,15 @@ class DomainRecord:
     domain_id: int | None = None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DomainLook:
+    """One domain with its definitions: `live_xml` while it runs, `config_xml` unless it is transient."""
+
+    record: DomainRecord
+    live_xml: str | None
+    config_xml: str | None
+
+
 class XmlView(enum.Enum):
     """Which definition."""
 
@@ -191,6 +200,9 @@ class Domains(Protocol):
 
     def find_domain(self, uuid: str) -> DomainRecord | None:
         """One domain; None where there is none."""
+
+    def look_at_domain(self, uuid: str) -> DomainLook | None:
+        """One domain with its definitions, without secure fields, by one call; None where there is none."""
 
     def find_domain_by_name(self, name: str) -> DomainRecord | None:
         """The domain that has a name; None where there is none."""

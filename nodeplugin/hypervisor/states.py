@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import libvirt
 
-from nodeplugin.hypervisor.port import DomainRecord, DomainState, Persistence
+from nodeplugin.hypervisor.port import DomainLook, DomainRecord, DomainState, Persistence
 
 _STATES = {
     libvirt.VIR_DOMAIN_NOSTATE: DomainState.NO_STATE,
@@ -53,6 +53,18 @@ def read_record(domain: libvirt.virDomain) -> DomainRecord:
         is_autostarted=is_persistent and bool(domain.autostart()),
         has_managed_save=is_persistent and bool(domain.hasManagedSaveImage()),
         domain_id=number if number >= 0 else None,
+    )
+
+
+def read_look(domain: libvirt.virDomain) -> DomainLook:
+    """One domain with its definitions: some ten calls to libvirtd, none to QEMU."""
+    record = read_record(domain)
+    is_persistent = record.persistence is Persistence.PERSISTENT
+    live_xml = domain.XMLDesc(0) if record.is_active else None
+    return DomainLook(
+        record=record,
+        live_xml=live_xml,
+        config_xml=domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE) if is_persistent else None,
     )
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, NoteRunning, Step
+from nodeplugin.records import read_document
 from xvirt.domainxml.mark import mark_element
 from xvirt.domainxml.tree import to_text
 from xvirt.model.changes import field_changes
-from xvirt.model.codec import parse
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.fields import Mutability
 from xvirt.model.identity import device_alias
@@ -59,6 +59,6 @@ def _started(observed: MachineObservation) -> Mapping[str, Any] | None:
 def _is_valid(document: Mapping[str, Any]) -> bool:
     """A mark can be edited by hand; what is no document of ours says nothing about the domain."""
     try:
-        return parse(document).kind == "VirtualMachine"
+        return read_document(document).kind == "VirtualMachine"
     except InvalidSpec:
         return False

@@ -53,9 +53,10 @@ def define(step: DefineDomain, host: Host) -> str:
 
 
 def _inactive_xml(uuid: str, host: Host) -> str | None:
-    if host.hypervisor.find_domain(uuid) is None:
+    try:
+        return host.hypervisor.domain_xml(uuid, XmlView.INACTIVE)
+    except NotFound:
         return None
-    return host.hypervisor.domain_xml(uuid, XmlView.INACTIVE)
 
 
 def start(step: StartDomain, host: Host) -> str:
@@ -143,9 +144,12 @@ def note_running(step: NoteRunning, host: Host) -> str:
 def attach(step: AttachDevice, host: Host) -> str:
     """Plug in as the definition has it, address included, so that the device stays where it is over a restart; where the running
     machine has given that address to another, libvirt chooses one."""
-    if _find_device(step.uuid, step.alias, XmlView.CURRENT, host) is not None:
+    look = host.hypervisor.look_at_domain(step.uuid)
+    if look is None:
+        raise NotFound(f"attach {step.what}: domain {step.uuid} is gone")
+    if _device_in(look.live_xml, step.alias) is not None:
         return ""
-    defined = _find_device(step.uuid, step.alias, XmlView.INACTIVE, host)
+    defined = _device_in(look.config_xml, step.alias)
     candidates = [step.xml] if defined is None else [defined, step.xml]
     for number, xml in enumerate(candidates, 1):
         try:
@@ -161,8 +165,13 @@ def attach(step: AttachDevice, host: Host) -> str:
 
 
 def _find_device(uuid: str, alias: str, view: XmlView, host: Host) -> str | None:
-    root = parse_xml(host.hypervisor.domain_xml(uuid, view))
-    for element in root.iterfind("devices/*"):
+    return _device_in(host.hypervisor.domain_xml(uuid, view), alias)
+
+
+def _device_in(xml: str | None, alias: str) -> str | None:
+    if xml is None:
+        return None
+    for element in parse_xml(xml).iterfind("devices/*"):
         found = element.find("alias")
         if found is not None and found.get("name") == alias:
             return to_text(element)

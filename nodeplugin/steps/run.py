@@ -63,4 +63,5 @@ def run_step(step: steps.Step, host: Host, progress: Progress) -> str:
         outcome = type(error).__name__
         raise
     finally:
+        host.index.touch()
         host.telemetry.ended(Work.STEP, step.name, outcome, host.clock.monotonic_s() - began)

@@ -56,8 +56,26 @@ def test_a_defined_domain_is_listed_as_off_and_persistent(subject: Subject) -> N
     assert record.domain_id is None
 
 
+def test_one_look_shows_the_record_with_both_definitions(subject: Subject) -> None:
+    identity = subject.define(DomainDraft(name="one"))
+    look = subject.hypervisor.look_at_domain(identity)
+    assert look is not None
+    assert (look.record, look.live_xml) == (subject.hypervisor.find_domain(identity), None)
+    assert look.config_xml == subject.hypervisor.domain_xml(identity, XmlView.INACTIVE)
+    subject.hypervisor.start_domain(identity)
+    look = subject.hypervisor.look_at_domain(identity)
+    assert look is not None
+    assert (look.record.is_active, look.live_xml) == (True, subject.hypervisor.domain_xml(identity, XmlView.CURRENT))
+    assert look.config_xml == subject.hypervisor.domain_xml(identity, XmlView.INACTIVE)
+    subject.hypervisor.undefine_domain(identity)
+    look = subject.hypervisor.look_at_domain(identity)
+    assert look is not None
+    assert (look.record.persistence, look.config_xml) == (Persistence.TRANSIENT, None)
+
+
 def test_a_domain_that_is_not_there_is_none_or_not_found(subject: Subject) -> None:
     assert subject.hypervisor.find_domain(new_uuid()) is None
+    assert subject.hypervisor.look_at_domain(new_uuid()) is None
     assert subject.hypervisor.find_domain_by_name("nobody") is None
     with pytest.raises(NotFound):
         subject.hypervisor.domain_xml(new_uuid(), XmlView.CURRENT)

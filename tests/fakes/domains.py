@@ -9,6 +9,7 @@ from lxml import etree
 from nodeplugin.hypervisor.port import (
     BlockSize,
     ConsoleStream,
+    DomainLook,
     DomainRecord,
     DomainState,
     DomainStats,
@@ -39,6 +40,18 @@ class FakeDomains(FakeBase):
     def find_domain(self, uuid: str) -> DomainRecord | None:
         domain = self._domains.get(uuid)
         return domain.record() if domain is not None else None
+
+    @reading
+    def look_at_domain(self, uuid: str) -> DomainLook | None:
+        domain = self._domains.get(uuid)
+        if domain is None:
+            return None
+        live, config = domain.live, domain.config
+        return DomainLook(
+            record=domain.record(),
+            live_xml=xml_work.to_text(live) if live is not None else None,
+            config_xml=xml_work.to_text(config) if config is not None else None,
+        )
 
     @reading
     def find_domain_by_name(self, name: str) -> DomainRecord | None:

@@ -104,6 +104,14 @@ class World:
 
     # what the plugin does
 
+    def visit(self, uid: str) -> None:
+        """One visit of a worker; where the plugin dies, boot."""
+        try:
+            self.converger.work(uid)
+        except PluginKilled:
+            self.deaths += 1
+            self.boot()
+
     def settle(self) -> None:
         """Visit everything until nothing changes any more; where the plugin dies, boot and go on."""
         quiet = 0
