@@ -9,7 +9,7 @@ Typed fields win: what one of them speaks for (`xvirt.domainxml.owned`) can be r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from lxml import etree
@@ -19,9 +19,10 @@ from xvirt.domainxml.elements import alias_of, attribute
 from xvirt.domainxml.owned import owned_places
 from xvirt.domainxml.ports import add_ports, count_endpoints, count_ports
 from xvirt.domainxml.tree import (
-    CHILDREN,
     COMMENT,
+    CONTENT,
     INSTRUCTION,
+    ORDER,
     TEXT,
     Scope,
     declarations,
@@ -78,6 +79,7 @@ class _Overlay:
             return
         if not isinstance(node, Mapping):
             raise InvalidSpec([Problem(path, f"{node!r} is no text", "quote it")])
+        _check_words(node, path)
         scope = {**inherited, **declarations(node, path)}
         bare = from_tree("x", {key: value for key, value in node.items() if key.startswith("@")}, scope, path)
         for name, value in bare.attrib.items():
@@ -89,9 +91,11 @@ class _Overlay:
     def _merge_children(self, parent: etree._Element, node: Mapping[str, Any], path: str, scope: Scope) -> None:
         originals = list(parent)
         positions: dict[str, int] = {}
-        for name, entry, place in _children(node, path):
+        name_of_parent = etree.QName(parent).localname
+        for name, entry, place in ordered_children(name_of_parent, node, path):
             if name == COMMENT:
                 parent.append(etree.Comment(_string(entry, place)))
+            if name in (COMMENT, INSTRUCTION):
                 continue
             wanted = _build(name, entry, scope, place)
             found = _identified(originals, wanted)
@@ -167,24 +171,15 @@ class _Overlay:
         self.problems.append(Problem(path, message, f"say it in {owner} alone"))
 
 
-def _children(node: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any, str]]:
-    """Child entries of both forms; text within `$children` is layout here."""
-    if CHILDREN not in node:
-        yield from ordered_children(node, path)
-        return
-    items = node[CHILDREN]
-    for index, item in enumerate(items if isinstance(items, list) else []):
-        place = f"{path}.{CHILDREN}[{index}]"
-        if isinstance(item, Mapping) and len(item) == 1:
-            ((name, entry),) = item.items()
-            if name != INSTRUCTION:
-                yield name, entry, place
-        elif not isinstance(item, str) or item.strip():
-            raise InvalidSpec([Problem(place, "must be a map with one entry")])
+def _check_words(node: Mapping[str, Any], path: str) -> None:
+    for key in node:
+        if key.startswith(("#", "$")) and key not in (*CONTENT, ORDER, PATCH):
+            known = ", ".join((PATCH, ORDER, *CONTENT))
+            raise InvalidSpec([Problem(f"{path}.{key}", "is not known", f"use one of {known}, or remove it")])
 
 
 def _build(name: str, entry: Any, scope: Scope, path: str) -> etree._Element:
-    element = from_tree(name, entry, scope, path)
+    element = from_tree(name, entry, scope, path, ignored=(PATCH,))
     etree.cleanup_namespaces(element)
     if any(isinstance(item.tag, str) and etree.QName(item).namespace == MARK_NAMESPACE for item in element.iter()):
         message = f"namespace {MARK_NAMESPACE} holds the ownership mark, which the node alone writes"

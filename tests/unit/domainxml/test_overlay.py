@@ -78,7 +78,7 @@ def test_features_and_timers_are_matched_by_name(rendered: Any) -> None:
 
 def test_text_attributes_and_comments_are_merged(rendered: Any) -> None:
     root = rendered()
-    apply_overlay(root, {"title": "T", "on_crash": "restart", "pm": {"$children": [{"#comment": " why "}]}})
+    apply_overlay(root, {"title": "T", "on_crash": "restart", "pm": {"#comment": [" why "]}})
     assert root.findtext("title") == "T"
     assert root.findtext("on_crash") == "restart"
     assert root.find("pm")[-1].text == " why "
