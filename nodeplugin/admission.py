@@ -121,8 +121,7 @@ def _inline_volumes(machine: Resource, pool_directories: Mapping[str, str], *, o
     return {
         inline_path(machine, disk, pool_directories[disk.pool]): disk.format.value
         for disk in machine.spec.disks
-        if disk.source is not None
-        and disk.source.disk is None
+        if disk.is_inline
         and disk.pool in pool_directories
         and (not only_doomed or disk.deletion_policy is DiskDeletionPolicy.DELETE)
     }

@@ -12,9 +12,9 @@ from lxml import etree
 
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.records import StoredObject
-from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
+from xvirt.domainxml.assemble import assemble_domain
+from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
 from xvirt.domainxml.network import bridged_network, render_network
-from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.pool import render_pool
 from xvirt.model.identity import bridge_name, host_name, inline_volume_name
 from xvirt.model.meta import Resource
@@ -39,9 +39,7 @@ def judged_xml(stored: StoredObject, resource: Resource, settings: NodeSettings)
 
 def _machine(stored: StoredObject, resource: Resource, settings: NodeSettings) -> Judged:
     context = _provisional_context(stored, resource, settings)
-    root = render_domain(resource, context)
-    if resource.spec.domain is not None:
-        apply_overlay(root, resource.spec.domain)
+    root = assemble_domain(resource, context)
     names = [name for backing in context.networks.values() for name in (backing.network, backing.bridge)]
     paths = [*(backing.path for backing in context.disks.values()), *names, context.seed_path, context.console_log_path]
     return Judged(root, frozenset(path for path in paths if path))
@@ -74,9 +72,13 @@ def _provisional_context(stored: StoredObject, resource: Resource, settings: Nod
             disk.format.value,
         )
         for disk in spec.disks
-        if disk.source is not None
+        if disk.source is not None and disk.source.path is None
     }
-    networks = {nic.network: NetworkBacking(host_name(stored.namespace, nic.network), None) for nic in spec.nics}
+    networks = {
+        nic.network: NetworkBacking(host_name(stored.namespace, nic.network), None)
+        for nic in spec.nics
+        if nic.network is not None
+    }
     return DomainContext(
         uuid=stored.uid,
         name=host_name(stored.namespace, stored.name),

@@ -106,7 +106,7 @@ class Observer:
         wanted = dict(stored.run.garbage)
         for disk in spec.disks:
             pool = references.pools.get(disk.pool)
-            if disk.source is not None and disk.source.disk is None and isinstance(pool, str):
+            if disk.is_inline and isinstance(pool, str):
                 wanted[inline_path(resource, disk, pool)] = disk.format.value
         return {path: self._host.volumes.find_volume(path, kind) for path, kind in wanted.items()}
 
@@ -126,7 +126,9 @@ class Observer:
         sources = [disk.source for disk in spec.disks if disk.source is not None]
         disks = [name for source in sources for name in (source.disk, source.clone) if name]
         return References(
-            networks={name: self.network_backing(namespace, name) for name in {nic.network for nic in spec.nics}},
+            networks={
+                name: self.network_backing(namespace, name) for name in {nic.network for nic in spec.nics} if name
+            },
             images={source.image: self.image(namespace, source.image) for source in sources if source.image},
             disks={name: self.disk(namespace, name) for name in disks},
             pools={name: self.pool_directory(name) for name in {disk.pool for disk in spec.disks}},

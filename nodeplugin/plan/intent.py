@@ -13,11 +13,10 @@ from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
+from xvirt.domainxml.assemble import assemble_domain
 from xvirt.domainxml.disks import SEED_ALIAS
-from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
-from xvirt.domainxml.filters import check_guarded, filters_of
+from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
 from xvirt.domainxml.mark import OwnershipMark, write_mark
-from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.placement import keep_placement
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import host_name
@@ -94,7 +93,7 @@ def _resolve_networks(
 ) -> tuple[dict[str, NetworkBacking], list[Obstacle]]:
     found: dict[str, NetworkBacking] = {}
     obstacles = []
-    for name in dict.fromkeys(nic.network for nic in spec.nics):
+    for name in dict.fromkeys(nic.network for nic in spec.nics if nic.network is not None):
         missing = Obstacle("NetworkNotFound", f"VirtualNetwork {name} is not there; apply it")
         resolved = observed.references.networks.get(name, missing)
         if isinstance(resolved, ResolvedNetwork):
@@ -181,11 +180,7 @@ def _context(
 def _define(
     desired: MachineDesired, observed: MachineObservation, context: DomainContext
 ) -> tuple[etree._Element, OwnershipMark]:
-    root = render_domain(desired.resource, context)
-    if desired.spec.domain is not None:
-        filters = filters_of(root)
-        apply_overlay(root, desired.spec.domain)
-        check_guarded(root, filters, context.networks.values())
+    root = assemble_domain(desired.resource, context)
     mark = ownership_mark(desired.stored, root)
     write_mark(root, mark)
     keep_placement(

@@ -54,8 +54,7 @@ def _remove_volumes(desired: MachineDesired, observed: MachineObservation) -> tu
     doomed = list(desired.stored.run.garbage)
     for disk in desired.spec.disks:
         pool = observed.references.pools.get(disk.pool)
-        is_inline = disk.source is not None and disk.source.disk is None
-        if is_inline and disk.deletion_policy is DiskDeletionPolicy.DELETE and isinstance(pool, str):
+        if disk.is_inline and disk.deletion_policy is DiskDeletionPolicy.DELETE and isinstance(pool, str):
             doomed.append((inline_path(desired.resource, disk, pool), disk.format.value))
     return tuple(
         DeleteVolume(path=path, format=volume_format)

@@ -57,6 +57,8 @@ def plan_disk(
     source = disk.source
     if source is None:
         return VolumePlan()
+    if source.path is not None:
+        return VolumePlan(path=source.path, format=disk.format.value)
     if source.disk is not None:
         found = references.disks.get(source.disk, Obstacle("DiskNotFound", f"VirtualDisk {source.disk} is not there"))
         if isinstance(found, Obstacle):

@@ -52,8 +52,7 @@ def volume_paths(stored: StoredObject, pool_directories: Mapping[str, str]) -> I
     elif isinstance(spec, VirtualMachineSpec):
         yield from (path for path, _ in stored.run.garbage)
         for disk in spec.disks:
-            is_inline = disk.source is not None and disk.source.disk is None
-            if is_inline and disk.pool in pool_directories:
+            if disk.is_inline and disk.pool in pool_directories:
                 yield inline_path(stored.resource, disk, pool_directories[disk.pool])
 
 

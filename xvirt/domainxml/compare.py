@@ -34,9 +34,9 @@ def _compare(intended: etree._Element, dumped: etree._Element, path: str, missin
     for key, value in ((str(key), str(value)) for key, value in intended.attrib.items()):
         if has_unit and (key == "unit" or _is_same_size(intended, dumped, key)):
             continue
-        if not _is_equal(intended, key, value, dumped.get(key)):
+        if not is_same_value(intended, key, value, dumped.get(key)):
             missing.append(f"{path}/@{key}")
-    if not (has_unit and size_of(intended) == size_of(dumped)) and not _is_same_text(intended, dumped):
+    if not (has_unit and size_of(intended) == size_of(dumped)) and not is_same_text(intended, dumped):
         missing.append(f"{path}/text()")
     _compare_children(intended, dumped, path, missing)
 
@@ -50,7 +50,8 @@ def _is_same_size(intended: etree._Element, dumped: etree._Element, key: str) ->
     return sizes[0] == sizes[1] >= 0
 
 
-def _is_same_text(intended: etree._Element, dumped: etree._Element) -> bool:
+def is_same_text(intended: etree._Element, dumped: etree._Element) -> bool:
+    """Whether libvirt reads the same in both texts."""
     if any(isinstance(item.tag, str) for item in intended):
         return True
     wanted, found = intended.text or "", dumped.text or ""
@@ -64,7 +65,7 @@ def _is_same_text(intended: etree._Element, dumped: etree._Element) -> bool:
 
 def _compare_children(intended: etree._Element, dumped: etree._Element, path: str, missing: list[str]) -> None:
     wanted = [item for item in intended if isinstance(item.tag, str)]
-    pairs = _pair(wanted, [item for item in dumped if isinstance(item.tag, str)])
+    pairs = pair(wanted, [item for item in dumped if isinstance(item.tag, str)])
     for item in wanted:
         place = f"{path}/{_name(item)}{_hint(item, wanted)}"
         twin = pairs.get(item)
@@ -74,7 +75,7 @@ def _compare_children(intended: etree._Element, dumped: etree._Element, path: st
             _compare(item, twin, place, missing)
 
 
-def _pair(wanted: list[etree._Element], left: list[etree._Element]) -> dict[etree._Element, etree._Element]:
+def pair(wanted: list[etree._Element], left: list[etree._Element]) -> dict[etree._Element, etree._Element]:
     """Who became whom: first by identity, then those that lost nothing, then whoever lost least."""
     pairs: dict[etree._Element, etree._Element] = {}
     names = [item.tag for item in wanted]
@@ -138,7 +139,8 @@ def _hint(element: etree._Element, siblings: list[etree._Element]) -> str:
     return f"[{same.index(element) + 1}]" if len(same) > 1 else ""
 
 
-def _is_equal(element: etree._Element, key: str, wanted: str, found: str | None) -> bool:
+def is_same_value(element: etree._Element, key: str, wanted: str, found: str | None) -> bool:
+    """Whether libvirt reads the same in both values of an attribute."""
     if found is None:
         return False
     if wanted == found or _plain(wanted) == _plain(found):

@@ -22,7 +22,12 @@ def add_controllers(devices: etree._Element, spec: VirtualMachineSpec) -> None:
     has_usb = any(disk.bus is DiskBus.USB for disk in spec.disks)
     child(devices, "controller", {"type": "usb", "index": "0", "model": "qemu-xhci" if has_usb else "none"})
     if any(disk.bus is DiskBus.SCSI for disk in spec.disks):
-        child(devices, "controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
+        add_scsi(devices)
+
+
+def add_scsi(devices: etree._Element) -> None:
+    """The one SCSI controller, paravirtual."""
+    child(devices, "controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
 
 
 def add_serial(devices: etree._Element, log_path: str | None) -> None:
@@ -45,24 +50,43 @@ def add_agent(devices: etree._Element, declared: Devices) -> None:
 
 
 def add_others(devices: etree._Element, declared: Devices) -> None:
-    """TPM, graphics, watchdog, balloon, randomness."""
+    """TPM, graphics with its card, watchdog, balloon, randomness."""
+    _add_tpm(devices, declared)
+    _add_graphics(devices, declared)
+    video = child(devices, "video")
+    child(video, "model", {"type": "virtio" if declared.graphics is GraphicsType.VNC else "none"})
+    _add_watchdog(devices, declared)
+    child(devices, "memballoon", {"model": "virtio"})
+    _add_rng(devices, declared)
+
+
+def add_declared(devices: etree._Element, declared: Devices) -> None:
+    """Of the same only what the fields ask for."""
+    _add_tpm(devices, declared)
+    _add_graphics(devices, declared)
+    _add_watchdog(devices, declared)
+    _add_rng(devices, declared)
+
+
+def _add_tpm(devices: etree._Element, declared: Devices) -> None:
     if declared.tpm:
         tpm = child(devices, "tpm", {"model": "tpm-crb"})
         child(tpm, "backend", {"type": "emulator", "version": "2.0"})
-    _add_graphics(devices, declared.graphics)
+
+
+def _add_graphics(devices: etree._Element, declared: Devices) -> None:
+    """VNC on a Unix socket that libvirt names, never on an address."""
+    if declared.graphics is GraphicsType.VNC:
+        element = child(devices, "graphics", {"type": "vnc"})
+        child(element, "listen", {"type": "socket"})
+
+
+def _add_watchdog(devices: etree._Element, declared: Devices) -> None:
     if declared.watchdog is not None:
         child(devices, "watchdog", {"model": "i6300esb", "action": declared.watchdog.value})
-    child(devices, "memballoon", {"model": "virtio"})
+
+
+def _add_rng(devices: etree._Element, declared: Devices) -> None:
     if declared.rng:
         rng = child(devices, "rng", {"model": "virtio"})
         child(rng, "backend", {"model": "random"}, "/dev/urandom")
-
-
-def _add_graphics(devices: etree._Element, graphics: GraphicsType) -> None:
-    """VNC on a Unix socket that libvirt names, never on an address."""
-    has_vnc = graphics is GraphicsType.VNC
-    if has_vnc:
-        element = child(devices, "graphics", {"type": "vnc"})
-        child(element, "listen", {"type": "socket"})
-    video = child(devices, "video")
-    child(video, "model", {"type": "virtio" if has_vnc else "none"})

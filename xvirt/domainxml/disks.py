@@ -8,12 +8,13 @@ from xvirt.domainxml.context import DiskBacking
 from xvirt.domainxml.elements import child
 from xvirt.domainxml.targets import SEED_TARGET, assign_targets, target_index
 from xvirt.model.identity import device_alias, disk_serial
-from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice
+from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice, DiskDiscard
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import VirtualMachineSpec
 
 SEED_ALIAS = "ua-seed"
 SEED_SERIAL = "xvirt-seed"
+DEVICE_DIRECTORY = "/dev/"
 
 
 def render_disk(
@@ -26,29 +27,41 @@ def render_disk(
     """
     spec: VirtualMachineSpec = machine.spec
     place = target or assign_targets(spec.disks)[disk.name]
-    element = etree.Element("disk", {"type": "file", "device": disk.device.value.lower()})
+    backing = backing or _existing(disk)
+    is_device = backing is not None and backing.path.startswith(DEVICE_DIRECTORY)
+    element = etree.Element("disk", {"type": "block" if is_device else "file", "device": disk.device.value.lower()})
     _add_driver(element, disk, backing)
     if backing is not None:
-        child(element, "source", {"file": backing.path})
+        child(element, "source", {"dev" if is_device else "file": backing.path})
     child(element, "target", {"dev": place, "bus": disk.bus.value})
     if disk.read_only or disk.device is DiskDevice.CDROM:
         child(element, "readonly")
-    child(element, "serial", text=disk.serial or disk_serial(disk.name))
+    serial = disk.serial or (None if disk.adopted else disk_serial(disk.name))
+    if serial is not None:
+        child(element, "serial", text=serial)
     if disk.boot_order is not None:
         child(element, "boot", {"order": str(disk.boot_order)})
     child(element, "alias", {"name": device_alias("disk", disk.name)})
-    if disk.bus is DiskBus.SCSI:
+    if disk.bus is DiskBus.SCSI and not disk.adopted:
         element.append(scsi_address(place))
     return element
 
 
+def _existing(disk: Disk) -> DiskBacking | None:
+    """What a declaration names by its path alone, without asking the host."""
+    path = disk.source.path if disk.source is not None else None
+    return None if path is None else DiskBacking(path, disk.format.value)
+
+
 def _add_driver(element: etree._Element, disk: Disk, backing: DiskBacking | None) -> None:
     is_disk = disk.device is DiskDevice.DISK
+    # QEMU ignores a discard that nothing is said of; a domain that was there before xVirt says nothing.
+    is_default = disk.adopted and disk.discard is DiskDiscard.IGNORE
     attributes = {
         "name": "qemu",
         "type": backing.format if backing is not None else "raw",
         "cache": disk.cache.value if disk.cache else None,
-        "discard": disk.discard.value if is_disk else None,
+        "discard": disk.discard.value if is_disk and not is_default else None,
     }
     child(element, "driver", attributes)
 

@@ -15,6 +15,8 @@ from xvirt.model.machine.hardware import Memory, MemoryHotplug
 
 VIRTIO_MEM_BLOCK_BYTES = 2 << 20
 BOOT_BLOCK_BYTES = 1 << 20
+EXACT_BLOCK_BYTES = 1 << 10
+"""The unit that definitions are written in."""
 MEMORY_ALIAS = "ua-memory"
 
 
@@ -29,8 +31,8 @@ class MemoryLayout:
     device_bytes: int
 
 
-def layout_memory(memory: Memory) -> MemoryLayout:
-    """The layout that a declaration is started with."""
+def layout_memory(memory: Memory, *, is_exact: bool = False) -> MemoryLayout:
+    """The layout that a declaration is started with; `is_exact` leaves to QEMU the rounding of a size that does not change."""
     size, maximum = int(memory.size), int(memory.max or 0)
     if maximum > size and memory.hotplug is MemoryHotplug.VIRTIO_MEM:
         boot = round_up(size, VIRTIO_MEM_BLOCK_BYTES)
@@ -38,8 +40,9 @@ def layout_memory(memory: Memory) -> MemoryLayout:
         return MemoryLayout(
             total_bytes=boot + device, boot_bytes=boot, current_bytes=boot + device, device_bytes=device
         )
-    current = round_up(size, BOOT_BLOCK_BYTES)
-    total = max(round_up(maximum, BOOT_BLOCK_BYTES), current) if memory.hotplug is MemoryHotplug.BALLOON else current
+    block = EXACT_BLOCK_BYTES if is_exact else BOOT_BLOCK_BYTES
+    current = round_up(size, block)
+    total = max(round_up(maximum, block), current) if memory.hotplug is MemoryHotplug.BALLOON else current
     return MemoryLayout(total_bytes=total, boot_bytes=total, current_bytes=current, device_bytes=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 from lxml import etree
 
@@ -15,6 +16,15 @@ from xvirt.model.meta import Resource
 
 _LIMIT_ATTRIBUTES = ("average", "peak", "burst")
 _DIRECTIONS = ("inbound", "outbound")
+
+
+def backing_of(nic: Nic, networks: Mapping[str, NetworkBacking]) -> NetworkBacking | None:
+    """What a card is plugged into; None where its VirtualNetwork is not among the resolved ones."""
+    if nic.bridge is not None:
+        return NetworkBacking(bridge=nic.bridge)
+    if nic.libvirt_network is not None:
+        return NetworkBacking(network=nic.libvirt_network)
+    return networks.get(nic.network or "")
 
 
 def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -> etree._Element:
@@ -35,7 +45,8 @@ def render_nic(machine: Resource, nic: Nic, backing: NetworkBacking, uid: str) -
     if backing.is_guarded:
         mac = attribute(element, "mac", "address").lower()
         add_filter(element, (*nic.addresses, *backing.leases.get(mac, ())))
-    child(element, "link", {"state": "up" if nic.link_state is LinkState.UP else "down"})
+    if nic.link_state is LinkState.DOWN or not nic.adopted:
+        child(element, "link", {"state": "up" if nic.link_state is LinkState.UP else "down"})
     if nic.boot_order is not None:
         child(element, "boot", {"order": str(nic.boot_order)})
     child(element, "alias", {"name": device_alias("nic", nic.name)})

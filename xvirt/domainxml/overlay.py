@@ -49,19 +49,19 @@ _NAMED_BY = {
 """Repeated elements outside `<devices>` and the attribute that tells them apart."""
 
 
-def apply_overlay(root: etree._Element, tree: Mapping[str, Any]) -> None:
+def apply_overlay(root: etree._Element, tree: Mapping[str, Any], *, has_ports: bool = True) -> None:
     """Merge a tree into a rendered domain, in place.
 
     Raises InvalidSpec (reason OverlayConflict) with every path that contradicts a typed field, naming both, and InvalidSpec for
-    what is no tree; `root` is then half merged and must be thrown away. Root ports are added for the devices that it adds, so that
-    as many stay free as before.
+    what is no tree; `root` is then half merged and must be thrown away. With `has_ports` root ports are added for the devices that it
+    adds, so that as many stay free as before.
     """
     spare = count_ports(root) - count_endpoints(root)
     overlay = _Overlay(root)
     overlay.merge(root, tree, _BASE, {})
     if overlay.problems:
         raise InvalidSpec(overlay.problems, reason="OverlayConflict")
-    if is_pcie(attribute(root, "os/type", "machine")):
+    if has_ports and is_pcie(attribute(root, "os/type", "machine")):
         add_ports(root, spare - (count_ports(root) - count_endpoints(root)))
 
 
@@ -98,8 +98,8 @@ class _Overlay:
             if name in (COMMENT, INSTRUCTION):
                 continue
             wanted = _build(name, entry, scope, place)
-            found = _identified(originals, wanted)
-            if found is None and not _is_identified(wanted):
+            found = identified(originals, wanted)
+            if found is None and not is_identified(wanted):
                 position = positions[name] = positions.get(name, -1) + 1
                 same = [item for item in originals if item.tag == wanted.tag]
                 found = same[position] if position < len(same) else None
@@ -201,13 +201,19 @@ def _string(value: Any, path: str) -> str:
     return value
 
 
-def _is_identified(wanted: etree._Element) -> bool:
+def is_identified(wanted: etree._Element) -> bool:
     """True for what is new where its identity matches nothing."""
-    key = _NAMED_BY.get(str(wanted.tag), "")
+    key = named_by(wanted)
     return wanted.tag in _IDENTIFIED or bool(key and wanted.get(key) is not None)
 
 
-def _identified(originals: list[etree._Element], wanted: etree._Element) -> etree._Element | None:
+def named_by(element: etree._Element) -> str:
+    """The attribute that tells the element from others of its name; empty where its position does."""
+    return _NAMED_BY.get(str(element.tag), "")
+
+
+def identified(originals: list[etree._Element], wanted: etree._Element) -> etree._Element | None:
+    """The element of the same identity; None where there is none, or nothing identifies it."""
     same = [item for item in originals if item.tag == wanted.tag]
     for identity in _identities(wanted):
         found = next((item for item in same if identity in _identities(item)), None)
@@ -229,7 +235,7 @@ def _identities(element: etree._Element) -> list[tuple[str, ...]]:
         found.append(("controller", element.get("type", ""), element.get("index", "")))
     if element.tag == "channel" and (name := attribute(element, "target", "name")):
         found.append(("channel", name))
-    key = _NAMED_BY.get(str(element.tag), "")
+    key = named_by(element)
     if key and element.get(key) is not None:
         found.append((key, element.get(key, "")))
     return found

@@ -9,14 +9,16 @@ from xvirt.model.machine.disk import Disk, DiskBus
 SEED_TARGET = "vdz"
 """Never given to a declared disk, so that the seed can come and go."""
 
-_PREFIXES = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd", DiskBus.USB: "sd"}
+_PREFIXES = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd", DiskBus.USB: "sd", DiskBus.IDE: "hd"}
 _ALPHABET = 26
 
 
 def assign_targets(disks: Iterable[Disk]) -> dict[str, str]:
-    """Disk name -> target, in order of declaration."""
-    sequences = {prefix: target_names(prefix) for prefix in set(_PREFIXES.values())}
-    return {disk.name: next(sequences[_PREFIXES[disk.bus]]) for disk in disks}
+    """Disk name -> target, in order of declaration; an adopted disk has its own."""
+    declared = tuple(disks)
+    kept = {disk.name for disk in declared if disk.adopted}
+    sequences = {prefix: (name for name in target_names(prefix) if name not in kept) for prefix in _PREFIXES.values()}
+    return {disk.name: disk.name if disk.adopted else next(sequences[_PREFIXES[disk.bus]]) for disk in declared}
 
 
 def target_names(prefix: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from xvirt.model.machine.hardware import Cpu, Devices, Firmware, Memory
 from xvirt.model.machine.nic import Nic
 from xvirt.model.machine.placement import Placement
 
-LIVE, RESTART = Mutability.LIVE, Mutability.RESTART
+LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
 
 
 class RunStrategy(enum.Enum):
@@ -42,6 +42,13 @@ class DriftPolicy(enum.Enum):
 
     CORRECT = "Correct"
     REPORT = "Report"
+
+
+class MachineBase(enum.Enum):
+    """What stands in a domain beside what is declared."""
+
+    STANDARD = "Standard"
+    BARE = "Bare"
 
 
 class MachineDeletionPolicy(enum.Enum):
@@ -118,6 +125,12 @@ class VirtualMachineSpec:
         default=MachineDeletionPolicy.DELETE,
     )
     placement: Placement | None = field("Which host may run the machine.", LIVE, default=None)
+    base: MachineBase = field(
+        "Standard adds what a new machine should have (clock, console, balloon, spare ports ...); Bare adds nothing, so that the"
+        " domain is what is declared here and in `domain`: adopted machines have it.",
+        FIXED,
+        default=MachineBase.STANDARD,
+    )
     domain: Tree | None = field(
         "Everything else libvirt can do: a tree laid over the generated domain XML, strings only.",
         RESTART,

@@ -13,10 +13,10 @@ import pytest
 import yaml
 from lxml import etree
 
-from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking, render_domain
+from xvirt.domainxml.assemble import assemble_domain
+from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.network import render_network
-from xvirt.domainxml.overlay import apply_overlay
 from xvirt.domainxml.pool import render_pool
 from xvirt.model.codec import parse, to_document
 from xvirt.model.identity import host_name, inline_volume_name
@@ -83,9 +83,7 @@ class Sample:
             return render_network(resource, UID, None)
         if resource.kind == "StoragePool":
             return render_pool(resource, UID)
-        root = render_domain(resource, self.context(domain_type or self.domain_type))
-        if resource.spec.domain is not None:
-            apply_overlay(root, resource.spec.domain)
+        root = assemble_domain(resource, self.context(domain_type or self.domain_type))
         write_mark(root, mark_of(resource))
         return root
 

@@ -228,8 +228,8 @@ def _repair_memory(value: Map) -> Map:
 
 
 def _repair_disk_source(value: Map) -> Map:
-    value = _keep_one(value, ("image", "disk", "clone"))
-    if "disk" in value:
+    value = _keep_one(value, ("image", "disk", "clone", "path"))
+    if {"disk", "path"} & set(value):
         return {key: entry for key, entry in value.items() if key != "size"}
     return value if {"image", "clone"} & set(value) else {"size": "10Gi"} | value
 
@@ -237,6 +237,8 @@ def _repair_disk_source(value: Map) -> Map:
 def _repair_disk(value: Map) -> Map:
     if "source" not in value:
         value = value | {"device": "Cdrom"}
+    if value.get("adopted"):
+        value = value | {"name": "vd" + "".join(letter for letter in value["name"] if letter.isalpha())[:2] + "a"}
     is_cdrom = value.get("device") == "Cdrom"
     return value | {"bus": "sata"} if is_cdrom and value.get("bus", "virtio") == "virtio" else value
 
@@ -250,7 +252,7 @@ def _repair_machine(value: Map) -> Map:
     macs: set[str] = set()
     for nic in value.get("nics", []):
         mac = nic.get("mac")
-        nics.append({key: entry for key, entry in nic.items() if key != "mac"} if mac in macs else nic)
+        nics.append(_without(_without(nic, "mac"), "adopted") if mac in macs else nic)
         macs.add(mac)
     return value | {"nics": nics}
 
@@ -275,6 +277,11 @@ def _without(value: Map, *names: str) -> Map:
 
 
 def _repair_nic(value: Map) -> Map:
+    value = _keep_one(value, ("network", "libvirtNetwork", "bridge"))
+    if not {"network", "libvirtNetwork", "bridge"} & set(value):
+        value = value | {"network": "lan"}
+    if "mac" not in value:
+        value = _without(value, "adopted")
     return value if value.get("model", "virtio") == "virtio" else _without(value, "queues")
 
 

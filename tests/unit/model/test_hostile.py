@@ -30,7 +30,7 @@ def machine(spec: Any) -> dict[str, Any]:
     ("spec", "count"),
     [
         (MEMORY | {f"x{n}": 1 for n in range(20_000)}, 20_000),
-        (MEMORY | {"nics": [{"x": 1}] * 9_000}, 27_001),
+        (MEMORY | {"nics": [{"x": 1}] * 9_000}, 18_001),
         (MEMORY | {"domain": {f"a{n}": 1 for n in range(40_000)}}, 40_000),
     ],
     ids=["fields", "entries", "tree"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
 from typing import ClassVar
 
 from xvirt.model import limits
@@ -11,6 +12,10 @@ from xvirt.model.fields import Format, Mutability, Rule, field
 from xvirt.model.quantity import ByteSize
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
+
+
+TARGET = "[vsh]d[a-z]{1,3}"
+"""Targets of disks on the buses that `DiskBus` has."""
 
 
 class DiskDeletionPolicy(enum.Enum):
@@ -28,12 +33,13 @@ class DiskDevice(enum.Enum):
 
 
 class DiskBus(enum.Enum):
-    """Bus of a disk; `sata` needs AHCI in the guest, which Debian's cloud kernel lacks."""
+    """Bus of a disk; `sata` needs AHCI in the guest, which Debian's cloud kernel lacks; `ide` is machine type `pc`'s."""
 
     VIRTIO = "virtio"
     SCSI = "scsi"
     SATA = "sata"
     USB = "usb"
+    IDE = "ide"
 
 
 class DiskFormat(enum.Enum):
@@ -68,23 +74,30 @@ class CopyMode(enum.Enum):
 
 
 def _source_count(source: DiskSource) -> int:
-    return sum(item is not None for item in (source.image, source.disk, source.clone))
+    return sum(item is not None for item in (source.image, source.disk, source.clone, source.path))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiskSource:
-    """Where a disk's content comes from: at most one of `image`, `disk`, `clone`; none of them is a blank disk of `size`."""
+    """Where a disk's content comes from: at most one of `image`, `disk`, `clone`, `path`; none of them is a blank disk of `size`."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             lambda source: _source_count(source) <= 1,
-            "(has(self.image) ? 1 : 0) + (has(self.disk) ? 1 : 0) + (has(self.clone) ? 1 : 0) <= 1",
-            "image, disk and clone exclude each other; keep one",
+            "(has(self.image) ? 1 : 0) + (has(self.disk) ? 1 : 0) + (has(self.clone) ? 1 : 0)"
+            " + (has(self.path) ? 1 : 0) <= 1",
+            "image, disk, clone and path exclude each other; keep one",
         ),
         Rule(
             lambda source: _source_count(source) > 0 or source.size is not None,
-            "has(self.image) || has(self.disk) || has(self.clone) || has(self.size)",
+            "has(self.image) || has(self.disk) || has(self.clone) || has(self.path) || has(self.size)",
             "a blank disk needs a size such as 10Gi",
+            "size",
+        ),
+        Rule(
+            lambda source: source.path is None or source.size is None,
+            "!has(self.path) || !has(self.size)",
+            "what is at path is used as it is; remove size",
             "size",
         ),
         Rule(
@@ -113,6 +126,14 @@ class DiskSource:
     )
     clone: str | None = field(
         "VirtualDisk to copy once.", FIXED, default=None, format=Format.LABEL, max_length=63, references="VirtualDisk"
+    )
+    path: str | None = field(
+        "File of the host, or block device below /dev, that is there already; used as it is, never made and never deleted. Needs"
+        " policy profile privileged.",
+        FIXED,
+        default=None,
+        format=Format.HOST_PATH,
+        max_length=4096,
     )
     copy: CopyMode = field(
         "Linked keeps only differences from an image; Full stands alone. A clone is always Full.",
@@ -146,6 +167,12 @@ class Disk:
             "a Cdrom cannot be on the virtio bus; use scsi, sata or usb",
             "bus",
         ),
+        Rule(
+            lambda disk: not disk.adopted or re.fullmatch(TARGET, disk.name) is not None,
+            f"!has(self.adopted) || !self.adopted || self.name.matches('^{TARGET}$')",
+            "an adopted disk is known by its target; name it so, for example vda",
+            "name",
+        ),
     )
 
     name: str = field("Name of the disk in this machine.", FIXED, format=Format.LABEL, max_length=63)
@@ -172,11 +199,22 @@ class Disk:
         max_length=20,
     )
     boot_order: int | None = field("Place in the boot order.", RESTART, default=None, minimum=1, maximum=64)
+    adopted: bool = field(
+        "Whether the domain had it before xVirt: its name is its target, such as vda, and it has no alias of xVirt's and no serial"
+        " but a declared one.",
+        FIXED,
+        default=False,
+    )
     deletion_policy: DiskDeletionPolicy = field(
         "What becomes of the volume with the machine; a VirtualDisk is never touched.",
         LIVE,
         default=DiskDeletionPolicy.RETAIN,
     )
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether this declaration makes the volume, and may delete it."""
+        return self.source is not None and self.source.disk is None and self.source.path is None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

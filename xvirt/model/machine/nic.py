@@ -77,11 +77,41 @@ class Nic:
             "only model virtio has queues; remove queues or use virtio",
             "queues",
         ),
+        Rule(
+            lambda nic: sum(item is not None for item in (nic.network, nic.libvirt_network, nic.bridge)) == 1,
+            "(has(self.network) ? 1 : 0) + (has(self.libvirtNetwork) ? 1 : 0) + (has(self.bridge) ? 1 : 0) == 1",
+            "give exactly one of network, libvirtNetwork and bridge",
+            "network",
+        ),
+        Rule(
+            lambda nic: not nic.adopted or nic.mac is not None,
+            "!has(self.adopted) || !self.adopted || has(self.mac)",
+            "an adopted NIC is known by its MAC; give it",
+            "mac",
+        ),
     )
 
     name: str = field("Name of the card in this machine.", FIXED, format=Format.LABEL, max_length=63)
-    network: str = field(
-        "VirtualNetwork that it is plugged into.", LIVE, format=Format.LABEL, max_length=63, references="VirtualNetwork"
+    network: str | None = field(
+        "VirtualNetwork that it is plugged into.",
+        LIVE,
+        default=None,
+        format=Format.LABEL,
+        max_length=63,
+        references="VirtualNetwork",
+    )
+    libvirt_network: str | None = field(
+        "Network of libvirt's that is not xVirt's, by its name there. Needs policy profile privileged.",
+        LIVE,
+        default=None,
+        max_length=253,
+    )
+    bridge: str | None = field(
+        "Bridge of the host. Needs policy profile privileged.",
+        LIVE,
+        default=None,
+        format=Format.DEVICE_NAME,
+        max_length=15,
     )
     mac: str | None = field(
         "MAC address; absent: derived from the machine's UID and this name.", FIXED, default=None, format=Format.MAC
@@ -108,6 +138,11 @@ class Nic:
         maximum=65535,
     )
     boot_order: int | None = field("Place in the boot order.", RESTART, default=None, minimum=1, maximum=64)
+    adopted: bool = field(
+        "Whether the domain had it before xVirt: it is known by its MAC and has no alias of xVirt's.",
+        FIXED,
+        default=False,
+    )
 
 
 class AddressSource(enum.Enum):
