@@ -33,7 +33,7 @@ from nodeplugin.metrics.instruments import Instruments
 from nodeplugin.monitor import Monitor
 from nodeplugin.notify import Watchdog, notify, watchdog_interval_s
 from nodeplugin.plan.observation import NodeSettings
-from nodeplugin.pools import ensure_default_pool
+from nodeplugin.pools import DefaultPool, ensure_default_pool
 from nodeplugin.rebuild import rebuild_store
 from nodeplugin.server import NodeServer
 from nodeplugin.server_options import ServerOptions, TlsFiles
@@ -169,7 +169,11 @@ class Node:
         host = self._host(verdict, facts.architecture)
         self._sweep(host)
         rebuild_store(self._hypervisor, self._store)
-        options = ConvergerOptions(resync_interval_s=float(self._config.resync_interval_seconds))
+        pool = self._config.default_pool
+        options = ConvergerOptions(
+            resync_interval_s=float(self._config.resync_interval_seconds),
+            default_pool=DefaultPool(pool.name, pool.path),
+        )
         self._converger = Converger(host, self._store, self._hub, options)
         service = NodeService(self._identity(verdict), host, self._store, self._hub, self._converger)
         self._server = NodeServer(service, server_options(self._config), self._instruments)

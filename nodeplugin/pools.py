@@ -1,7 +1,8 @@
-"""The pool for disks that name none: made at start where libvirt has none of that name."""
+"""The pool for disks that name none: made where libvirt has none of that name, at the start and whenever somebody removed it."""
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
 from nodeplugin.hypervisor.port import Hypervisor
@@ -13,6 +14,14 @@ from xvirt.model.storage import StoragePoolSpec
 
 _NAMESPACE = uuid.UUID("6b6c2a35-3f0e-5d53-9d5e-2f1b3f9a1c77")
 """Any fixed UUID: the default pool's own is derived from it and its path, so it is the same on every try."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DefaultPool:
+    """What the config says of it."""
+
+    name: str
+    path: str
 
 
 def ensure_default_pool(hypervisor: Hypervisor, name: str, path: str) -> None:

@@ -108,7 +108,7 @@ class NodeService:
         stored = self._store.find(new.uid) if call.dry_run is DryRun.NONE else new
         result = self._answer(stored or new, changes, call.dry_run)
         if call.dry_run is DryRun.NONE:
-            self._hub.object_changed((stored or new).view())
+            self._hub.object_changed(lambda: self._store.view(new.uid))
             self._converger.enqueue_fresh(new.uid)
             if new.kind != MACHINE:
                 self._converger.enqueue_unready()
@@ -231,7 +231,7 @@ class NodeService:
             marked = dataclasses.replace(stored, deletion=deletion, epoch=max(stored.epoch, token.epoch))
             self._store.put(marked)
         self._converger.tell(marked, EventType.NORMAL, "Deleting", "deletion was asked for")
-        self._hub.object_changed(marked.view())
+        self._hub.object_changed(lambda: self._store.view(marked.uid))
         self._converger.enqueue_fresh(marked.uid)
         return marked.view()
 
@@ -303,19 +303,20 @@ class NodeService:
             raise Conflict(f"{stored.key} is being deleted", reason="Deleting")
         domain = self._host.hypervisor.find_domain(stored.uid)
         check_verb(call.verb, stored, domain, stored.resource.spec.run_strategy)
-        for other in self._store.list_operations(stored.uid):
-            if not other.state.is_final and call.verb is not Verb.RESET:
-                message = f"superseded by {call.verb.value}"
-                ended = dataclasses.replace(
-                    other, state=OperationState.FAILED, reason="Superseded", message=message, finished=self._now()
-                )
-                self._store.put_operation(ended)
-                self._hub.operation_changed(ended)
+        message = f"superseded by {call.verb.value}"
+        superseded = [
+            dataclasses.replace(
+                other, state=OperationState.FAILED, reason="Superseded", message=message, finished=self._now()
+            )
+            for other in self._store.list_operations(stored.uid)
+            if not other.state.is_final and call.verb is not Verb.RESET
+        ]
         operation = Operation(
             id=call.operation_id, ref=stored.ref, verb=call.verb, state=OperationState.PENDING, started=self._now()
         )
-        self._store.put_operation(operation)
-        self._store.update_run(stored.uid, request_change(call, domain))
+        self._store.begin_operation(operation, superseded, request_change(call, domain))
+        for ended in superseded:
+            self._hub.operation_changed(ended)
         self._converger.tell(
             stored, EventType.NORMAL, call.verb.value.capitalize(), f"{call.verb.value} by {caller_name(call)}"
         )

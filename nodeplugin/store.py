@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject
-from nodeplugin.store_file import open_file
-from xvirt.model.errors import Exhausted, NotFound, Unavailable
-from xvirt.model.exchange import Event, EventType, ObjectRef, Operation, OperationState, Verb
+from nodeplugin.store_file import open_file, translate
+from xvirt.model.errors import NotFound
+from xvirt.model.exchange import Event, EventType, ObjectRef, ObjectView, Operation, OperationState, Verb
 
 EVENTS_PER_OBJECT_MAX = 100
 OPERATIONS_PER_OBJECT_MAX = 50
@@ -65,10 +65,7 @@ class Store:
 
     def ping(self) -> None:
         """Read something. Raises Unavailable where the store is closed or cannot be read."""
-        try:
-            self._query("SELECT count(*) FROM tombstones")
-        except sqlite3.Error as error:
-            raise Unavailable(f"the store {self._path} cannot be read: {error}", reason="StoreUnavailable") from error
+        self._query("SELECT count(*) FROM tombstones")
 
     def close(self) -> None:
         """Close the file."""
@@ -88,13 +85,16 @@ class Store:
             except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError):
-                    raise _translate(error, self._path) from error
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
+                    raise translate(error, self._path) from error
                 raise
 
     def _query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+                raise translate(error, self._path) from error
 
     # objects
 
@@ -108,6 +108,11 @@ class Store:
         sql = f"SELECT {_COLUMNS} FROM objects WHERE kind=? AND namespace=? AND name=?"
         rows = self._query(sql, (kind, namespace, name))
         return _object(rows[0]) if rows else None
+
+    def view(self, uid: str) -> ObjectView | None:
+        """The object with this uid as a caller sees it."""
+        stored = self.find(uid)
+        return stored.view() if stored is not None else None
 
     def list_objects(self, kind: str = "", namespace: str = "") -> list[StoredObject]:
         """Objects of a kind and namespace (empty: all), by kind, namespace and name."""
@@ -146,14 +151,7 @@ class Store:
     def update_run(self, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
         """Read, change and write a run record in one transaction. Raises NotFound."""
         with self._transaction() as connection:
-            row = connection.execute("SELECT run FROM objects WHERE uid=?", (uid,)).fetchone()
-            if row is None:
-                raise NotFound(f"no object with uid {uid}")
-            old = RunRecord.from_json(json.loads(row[0]))
-            new = change(old)
-            if new != old:
-                connection.execute("UPDATE objects SET run=? WHERE uid=?", (_dump(new.to_json()), uid))
-            return new
+            return _update_run(connection, uid, change)
 
     def remove(self, uid: str) -> None:
         """Forget an object, leaving a tombstone; its operations and events go with it."""
@@ -180,16 +178,17 @@ class Store:
     def put_operation(self, operation: Operation) -> None:
         """Insert or replace an operation; the oldest of an object are dropped beyond the limit."""
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO operations VALUES (?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM operations), ?)"
-                " ON CONFLICT (id) DO UPDATE SET body=excluded.body",
-                (operation.id, operation.ref.uid, _dump(_operation_body(operation))),
-            )
-            connection.execute(
-                "DELETE FROM operations WHERE uid=? AND sequence NOT IN"
-                " (SELECT sequence FROM operations WHERE uid=? ORDER BY sequence DESC LIMIT ?)",
-                (operation.ref.uid, operation.ref.uid, OPERATIONS_PER_OBJECT_MAX),
-            )
+            _put_operation(connection, operation)
+
+    def begin_operation(
+        self, operation: Operation, superseded: Sequence[Operation], change: Callable[[RunRecord], RunRecord]
+    ) -> None:
+        """Store a new operation with what it changes in the run record, and the end of those before it: all or nothing, else one that
+        was never begun would answer its own repetition. Raises NotFound."""
+        with self._transaction() as connection:
+            for item in (*superseded, operation):
+                _put_operation(connection, item)
+            _update_run(connection, operation.ref.uid, change)
 
     def find_operation(self, operation_id: str) -> Operation | None:
         """The operation with this id."""
@@ -253,10 +252,28 @@ class Store:
         return dict(self._query("SELECT uid, steps FROM journal"))
 
 
-def _translate(error: sqlite3.OperationalError, path: Path) -> Exception:
-    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-        return Exhausted(f"no space left for the store {path}; free some, nothing was changed", reason="StoreFull")
-    return Unavailable(f"the store {path} cannot be written: {error}", reason="StoreUnavailable")
+def _update_run(connection: sqlite3.Connection, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
+    row = connection.execute("SELECT run FROM objects WHERE uid=?", (uid,)).fetchone()
+    if row is None:
+        raise NotFound(f"no object with uid {uid}")
+    old = RunRecord.from_json(json.loads(row[0]))
+    new = change(old)
+    if new != old:
+        connection.execute("UPDATE objects SET run=? WHERE uid=?", (_dump(new.to_json()), uid))
+    return new
+
+
+def _put_operation(connection: sqlite3.Connection, operation: Operation) -> None:
+    connection.execute(
+        "INSERT INTO operations VALUES (?, ?, (SELECT coalesce(max(sequence), 0) + 1 FROM operations), ?)"
+        " ON CONFLICT (id) DO UPDATE SET body=excluded.body",
+        (operation.id, operation.ref.uid, _dump(_operation_body(operation))),
+    )
+    connection.execute(
+        "DELETE FROM operations WHERE uid=? AND sequence NOT IN"
+        " (SELECT sequence FROM operations WHERE uid=? ORDER BY sequence DESC LIMIT ?)",
+        (operation.ref.uid, operation.ref.uid, OPERATIONS_PER_OBJECT_MAX),
+    )
 
 
 def _dump(value: Any) -> str:

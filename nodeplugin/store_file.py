@@ -10,7 +10,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from xvirt.model.errors import Unavailable
+from xvirt.model.errors import Exhausted, Unavailable
 
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 10
@@ -51,12 +51,22 @@ def open_file(path: Path) -> sqlite3.Connection:
         _check(connection)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise Unavailable(
-            f"the store {path} cannot be read: {error}; restore it from a backup, or move it away: the documents of machines and"
-            " networks are then read back from libvirt, other objects must be applied again",
-            reason="StoreDamaged",
-        ) from error
+        raise translate(error, path) from error
     return connection
+
+
+def translate(error: sqlite3.Error, path: Path) -> Exhausted | Unavailable:
+    """Ours, from SQLite's: a disk without space and a disk that fails must not be told as a damaged file, which people move away."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return Exhausted(f"no space left for the store {path}; free some, nothing was changed", reason="StoreFull")
+    if isinstance(error, sqlite3.OperationalError) or not isinstance(error, sqlite3.DatabaseError):
+        return Unavailable(f"the store {path} cannot be used: {error}", reason="StoreUnavailable")
+    return Unavailable(
+        f"the store {path} cannot be read: {error}; restore it from a backup, or move it away: the documents of machines and"
+        " networks are then read back from libvirt, other objects must be applied again",
+        reason="StoreDamaged",
+    )
 
 
 def _create(path: Path) -> None:

@@ -21,15 +21,19 @@ from nodeplugin.converge.resource import ResourceWorker
 from nodeplugin.converge.timers import Timers
 from nodeplugin.hypervisor.port import EventKind, HypervisorEvent
 from nodeplugin.plan.outcome import Plan
+from nodeplugin.pools import DefaultPool, ensure_default_pool
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from nodeplugin.telemetry import OK, Work
 from xvirt.model.errors import InternalError, XvirtError
 from xvirt.model.exchange import EventType
+from xvirt.model.identity import host_name
 
 logger = logging.getLogger(__name__)
 
 MACHINE = "VirtualMachine"
+DEFAULT_POOL = "default-pool"
+"""A key of the queue that no object has: uids are UUIDs."""
 PASSIVE_KINDS = frozenset({"VirtualHost"})
 GUEST_PAUSE_S = 0.5
 """A guest that was just given a device, or whose agent just came, has no new address yet; and its worker needs the CPU first."""
@@ -43,6 +47,8 @@ class ConvergerOptions:
     machine_workers: int = 8
     resource_workers: int = 3
     resync_interval_s: float = 300.0
+    default_pool: DefaultPool | None = None
+    """Kept as it is, like a declared one; None: nobody does."""
 
 
 class Converger:
@@ -68,6 +74,8 @@ class Converger:
         self._kinds: dict[str, str] = {}
         self._asked_s: dict[str, float] = {}
         """When an object was last asked to become something else, until it is that."""
+        self._paths: dict[str, frozenset[str]] = {}
+        """Volumes of each machine, as its last visit saw them."""
         self._stop = threading.Event()
         self._resync = threading.Thread(target=self._resync_for_ever, name="resync", daemon=True)
 
@@ -125,6 +133,7 @@ class Converger:
     def enqueue_all(self) -> None:
         """Look at everything: a full relist."""
         self._host.index.clear()
+        self._resource_queue.add(DEFAULT_POOL)
         for stored in self._store.list_objects():
             self.enqueue(stored.uid)
 
@@ -166,6 +175,19 @@ class Converger:
 
     def work(self, uid: str) -> None:
         """One visit to an object; called by its worker."""
+        if uid == DEFAULT_POOL:
+            self._keep_default_pool()
+            return
+        kind = self._kinds.get(uid)
+        try:
+            self._visit(uid)
+        except XvirtError as error:
+            # The store's: its disk is full, or fails. What could not be written down is looked at and done once more.
+            logger.warning("object %s is visited again later: %s", uid, error.message)
+            if kind is not None:
+                self._queue(kind).retry(uid)
+
+    def _visit(self, uid: str) -> None:
         stored = self._store.find(uid)
         if stored is None:
             self._kinds.pop(uid, None)
@@ -173,12 +195,26 @@ class Converger:
         was_ready, began_s = is_ready(stored), self._host.clock.monotonic_s()
         try:
             visit = self.machines.visit(stored) if stored.kind == MACHINE else self.resources.visit(stored)
+        except XvirtError:
+            raise
         except Exception as error:
             logger.exception("%s: bug while converging", stored.key)
             self._recorder.fail(stored, InternalError(f"{type(error).__name__}: {error}; this is a bug in xVirt"))
             visit = Visit(has_failed=True)
         self._measure(stored, visit, began_s)
         self._finish(stored, visit, was_ready=was_ready)
+
+    def _keep_default_pool(self) -> None:
+        pool = self._options.default_pool
+        if pool is None or self._store.find_named("StoragePool", "", pool.name) is not None:
+            return
+        try:
+            ensure_default_pool(self._host.hypervisor, pool.name, pool.path)
+        except XvirtError as error:
+            logger.warning("the default pool %s is not as the config says: %s", pool.name, error.message)
+            self._resource_queue.retry(DEFAULT_POOL)
+        else:
+            self._resource_queue.forgive(DEFAULT_POOL)
 
     def _measure(self, stored: StoredObject, visit: Visit, began_s: float) -> None:
         now = self._host.clock.monotonic_s()
@@ -197,6 +233,8 @@ class Converger:
         if visit.is_gone:
             self._forget(stored)
             return
+        if visit.paths is not None:
+            self._note_paths(stored, visit.paths)
         if visit.has_failed:
             queue.retry(stored.uid)
         elif not visit.is_under_way:
@@ -218,12 +256,31 @@ class Converger:
         self.guests.follow(stored.uid, is_active=False)
         self._kinds.pop(stored.uid, None)
         self._asked_s.pop(stored.uid, None)
+        if stored.kind == MACHINE:
+            self._note_paths(stored, frozenset())
+            self._paths.pop(stored.uid, None)
         self._queue(stored.kind).forgive(stored.uid)
         logger.info("%s: gone", stored.key)
-        self._hub.object_deleted((current or stored).view())
+        self._hub.object_deleted((current or stored).view(), lambda: self._store.view(stored.uid))
         if stored.kind == "VirtualImage":
             self.collect_images()
         self.enqueue_unready()
+
+    def _note_paths(self, stored: StoredObject, paths: frozenset[str]) -> None:
+        """Disks and images say who uses them: they are looked at where that has changed."""
+        before = self._paths.get(stored.uid)
+        if before is None:
+            before = frozenset(item["path"] for item in stored.status.get("disks", ()) if item.get("path"))
+        self._paths[stored.uid] = paths
+        if before == paths:
+            return
+        domain = stored.status.get("domainName") or host_name(stored.namespace, stored.name)
+        sources = [disk.get("source") or {} for disk in stored.document["spec"].get("disks", ())]
+        for kind, field in (("VirtualDisk", "disk"), ("VirtualImage", "image")):
+            named = {source.get(field) for source in sources}
+            for other in self._store.list_objects(kind, stored.namespace):
+                if other.name in named or domain in other.status.get("usedBy", ()):
+                    self.enqueue(other.uid)
 
     # what wakes
 
@@ -241,6 +298,7 @@ class Converger:
             self._enqueue_plugged_in(event.subject)
         elif event.kind is EventKind.POOL:
             self._host.index.drop_pools()
+            self._resource_queue.add(DEFAULT_POOL)
             self.enqueue(event.subject)
             self.enqueue_unready()
         else:
@@ -267,7 +325,10 @@ class Converger:
 
     def _resync_for_ever(self) -> None:
         while not self._stop.wait(self._options.resync_interval_s):
-            self.enqueue_all()
+            try:
+                self.enqueue_all()
+            except XvirtError as error:
+                logger.warning("not everything was looked at: %s", error.message)
             self.collect_images()
 
     def collect_images(self) -> None:

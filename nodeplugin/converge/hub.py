@@ -100,13 +100,22 @@ class Hub:
         with self._lock:
             self._readers.discard(subscription)
 
-    def object_changed(self, view: ObjectView) -> None:
-        """An object was stored or its status changed."""
-        self._publish(WatchType.OBJECT, view.ref, object=view)
+    def object_changed(self, read: Callable[[], ObjectView | None]) -> None:
+        """An object was stored or its status changed. It is read here, in the order of the numbers: what a caller had read before another
+        one wrote would be told last, and stay."""
+        with self._lock:
+            view = read()
+            if view is not None:
+                self._offer(WatchType.OBJECT, view.ref, object=view)
 
-    def object_deleted(self, view: ObjectView) -> None:
-        """An object is gone."""
-        self._publish(WatchType.DELETED, view.ref, object=view)
+    def object_deleted(self, view: ObjectView, read: Callable[[], ObjectView | None]) -> None:
+        """An object is gone, unless somebody has declared it anew meanwhile: then it has changed."""
+        with self._lock:
+            again = read()
+            if again is not None:
+                self._offer(WatchType.OBJECT, again.ref, object=again)
+            else:
+                self._offer(WatchType.DELETED, view.ref, object=view)
 
     def operation_changed(self, operation: Operation) -> None:
         """An operation went on."""
@@ -122,6 +131,9 @@ class Hub:
 
     def _publish(self, kind: WatchType, ref: ObjectRef, **content: object) -> None:
         with self._lock:  # numbering and queueing are one, else a reader could see numbers out of order
-            event = self._event(kind, **content)
-            for reader in self._readers:
-                reader.offer(event, ref)
+            self._offer(kind, ref, **content)
+
+    def _offer(self, kind: WatchType, ref: ObjectRef, **content: object) -> None:
+        event = self._event(kind, **content)
+        for reader in self._readers:
+            reader.offer(event, ref)

@@ -52,12 +52,14 @@ RESYNC_RUNNING_S = 60.0
 @dataclasses.dataclass(frozen=True)
 class Visit:
     """How one visit ended: look again after so many seconds (None: only when something happens), or after back-off. `is_under_way`:
-    something goes on beside the worker and wakes the object; whether it fails again is not known yet, so back-off is kept as it is."""
+    something goes on beside the worker and wakes the object; whether it fails again is not known yet, so back-off is kept as it is.
+    `paths`: of the volumes that a machine has (None: not seen)."""
 
     again_s: float | None = None
     has_failed: bool = False
     is_gone: bool = False
     is_under_way: bool = False
+    paths: frozenset[str] | None = None
 
 
 class MachineWorker:
@@ -233,12 +235,13 @@ class MachineWorker:
         self._guests.follow(uid, is_active=is_active)
         self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
+        paths = _paths(observed)
         if error is not None:
             self._recorder.fail(desired.stored, error)
-            return Visit(has_failed=True)
+            return Visit(has_failed=True, paths=paths)
         if plan.waiting or plan.blocked:
-            return Visit(again_s=plan.check_after_s, has_failed=plan.check_after_s is None)
-        return Visit(again_s=plan.check_after_s or (RESYNC_RUNNING_S if is_active else None))
+            return Visit(again_s=plan.check_after_s, has_failed=plan.check_after_s is None, paths=paths)
+        return Visit(again_s=plan.check_after_s or (RESYNC_RUNNING_S if is_active else None), paths=paths)
 
     def _report(
         self, desired: MachineDesired, observed: MachineObservation, plan: Plan, error: XvirtError | None
@@ -280,6 +283,11 @@ class MachineWorker:
     def guest_facts(self, uid: str) -> GuestFacts:
         """What the guest told last."""
         return self._guests.facts(uid)
+
+
+def _paths(observed: MachineObservation) -> frozenset[str]:
+    definitions = [item for item in (observed.config, observed.live) if item is not None]
+    return frozenset(disk.path for item in definitions for disk in item.facts.disks if disk.path)
 
 
 def _learn(run: RunRecord, spec: VirtualMachineSpec, observed: MachineObservation, *, is_stable: bool) -> RunRecord:

@@ -11,7 +11,7 @@ from nodeplugin.converge.hub import Hub
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from xvirt.model.codec import decode, encode
-from xvirt.model.errors import XvirtError
+from xvirt.model.errors import RetryLater, XvirtError
 from xvirt.model.exchange import Event, EventType, Operation, OperationState
 from xvirt.model.kinds import BY_NAME
 
@@ -41,18 +41,21 @@ class Recorder:
         if document == stored.status:
             return False
         self._store.set_status(stored.uid, document)
-        current = self._store.find(stored.uid)
-        if current is not None:
-            self._hub.object_changed(current.view())
+        self._hub.object_changed(lambda: self._store.view(stored.uid))
         return True
 
     def tell(self, stored: StoredObject, kind: EventType, reason: str, message: str) -> None:
-        """Store an event and tell watchers."""
+        """Store an event and tell watchers. Where the store has no room for it, only watchers and the log."""
         event = Event(ref=stored.ref, type=kind, reason=reason, message=message, last_seen=self.now())
         logger.log(
             logging.INFO if kind is EventType.NORMAL else logging.WARNING, "%s: %s: %s", stored.key, reason, message
         )
-        self._hub.event_seen(self._store.add_event(event))
+        try:
+            event = self._store.add_event(event)
+        except RetryLater as error:  # what it tells of has happened all the same
+            logger.warning("%s: the event %s was not stored: %s", stored.key, reason, error.message)
+            event = dataclasses.replace(event, first_seen=event.last_seen)
+        self._hub.event_seen(event)
 
     def fail(self, stored: StoredObject, error: XvirtError) -> None:
         """Tell of an error."""

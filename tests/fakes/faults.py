@@ -58,6 +58,11 @@ class Faults:
             self._countdown = 0
             self.mutations.clear()
 
+    def forget_errors(self) -> None:
+        """Nothing fails any more."""
+        with self._lock:
+            self._errors.clear()
+
     def begin(self, method: str, *, is_mutating: bool) -> bool:
         """Before a call. True where the plugin dies right after it."""
         with self._lock:

@@ -17,8 +17,8 @@ def _view(name: str, namespace: str = "default", authority: str = "local") -> Ob
 def test_a_snapshot_comes_first_and_deltas_follow_in_order() -> None:
     hub = Hub("boot")
     reader = hub.subscribe(lambda ref: True, lambda: [_view("a"), _view("b")])
-    hub.object_changed(_view("c"))
-    hub.object_deleted(_view("a"))
+    hub.object_changed(lambda: _view("c"))
+    hub.object_deleted(_view("a"), lambda: None)
     events = [reader.next_event(1.0) for _ in range(5)]
     assert [event.type for event in events if event] == [
         WatchType.OBJECT,
@@ -33,13 +33,22 @@ def test_a_snapshot_comes_first_and_deltas_follow_in_order() -> None:
     assert reader.next_event(0.01) is None
 
 
+def test_what_is_told_last_is_what_is_true() -> None:
+    hub = Hub("boot")
+    reader = hub.subscribe(lambda ref: True, list)
+    hub.object_changed(lambda: None)  # it was deleted before this was told
+    hub.object_deleted(_view("a"), lambda: _view("a"))  # it was declared anew before this was told
+    events = [reader.next_event(1.0), reader.next_event(1.0), reader.next_event(0.01)]
+    assert [event and event.type for event in events] == [WatchType.SYNCED, WatchType.OBJECT, None]
+
+
 def test_a_slow_reader_is_cut_and_nobody_waits_for_it() -> None:
     hub = Hub("boot")
     slow = hub.subscribe(lambda ref: True, list)
     quick = hub.subscribe(lambda ref: ref.name == "last", list)
     for _ in range(READER_QUEUE_MAX + 5):
-        hub.object_changed(_view("a"))
-    hub.object_changed(_view("last"))
+        hub.object_changed(lambda: _view("a"))
+    hub.object_changed(lambda: _view("last"))
     with pytest.raises(Exhausted, match="watch again"):
         slow.next_event(1.0)
     assert [quick.next_event(1.0), quick.next_event(1.0)][1] is not None

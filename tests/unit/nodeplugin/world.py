@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ from nodeplugin.converge.host import Host, HostIndex
 from nodeplugin.converge.hub import Hub
 from nodeplugin.hypervisor.port import XmlView
 from nodeplugin.plan.observation import NodeSettings
-from nodeplugin.pools import ensure_default_pool
+from nodeplugin.pools import DefaultPool, ensure_default_pool
 from nodeplugin.rebuild import rebuild_store
 from nodeplugin.service import NodeIdentity, NodeService
 from nodeplugin.store import Store
@@ -26,23 +27,28 @@ from xvirt.model.exchange import ApplyCall, Caller, ObjectRef, OperateCall, Toke
 
 CALLER = Caller(name="test", authorities=("local",), namespaces=("*",), profiles=("restricted", "privileged"))
 ROUNDS_MAX = 60
+EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 class HeldClock:
-    """Moves half a second with each round of visits."""
+    """Moves half a second with each round of visits. People may set the wall clock, which is `wall_offset_s` ahead of the other."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.wall_offset_s = 0.0
 
     def monotonic_s(self) -> float:
         return self.now
 
     def timestamp(self) -> str:
-        return "2026-01-01T00:00:00Z"
+        moment = EPOCH + datetime.timedelta(seconds=int(self.now + self.wall_offset_s))
+        return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class World:
     """The host lives on; the plugin's process (`boot`) comes and goes."""
+
+    authorities: tuple[str, ...] = ("local",)
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,7 +70,8 @@ class World:
         self.store.close()
         self.images.reboot()
         self.store = Store(self.directory / "store.db")
-        ensure_default_pool(self.hypervisor, "default", str(self.directory / "pool"))
+        pool = DefaultPool("default", str(self.directory / "pool"))
+        ensure_default_pool(self.hypervisor, pool.name, pool.path)
         settings = NodeSettings(
             node_name="node-a",
             domain_type="qemu",
@@ -83,9 +90,13 @@ class World:
         rebuild_store(self.hypervisor, self.store)
         hub = Hub("boot")
         self.host = host
-        self.converger = Converger(host, self.store, hub, ConvergerOptions())
+        self.converger = Converger(host, self.store, hub, ConvergerOptions(default_pool=pool))
         identity = NodeIdentity(
-            node_name="node-a", authorities=("local",), xvirt_version="0", accelerator="tcg", accelerator_reason="test"
+            node_name="node-a",
+            authorities=self.authorities,
+            xvirt_version="0",
+            accelerator="tcg",
+            accelerator_reason="test",
         )
         self.service = NodeService(identity, host, self.store, hub, self.converger)
 
