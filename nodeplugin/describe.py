@@ -12,6 +12,7 @@ from nodeplugin.plan.status import GuestFacts
 from nodeplugin.records import StoredObject
 from xvirt import API_VERSION
 from xvirt.domainxml.facts import read_domain
+from xvirt.domainxml.hidden import shown_text
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.codec import encode
 from xvirt.model.errors import XvirtError
@@ -32,7 +33,7 @@ def describe_machine(host: Host, stored: StoredObject, guest: GuestFacts) -> tup
         _part("addresses", lambda: [dataclasses.asdict(item) for item in guest.addresses]),
         _part("agent", lambda: host.hypervisor.agent_facts(uid)),
         _part("statistics", lambda: host.hypervisor.domain_stats(uid)),
-        _part("domain-xml", lambda: host.hypervisor.domain_xml(uid, XmlView.CURRENT)),
+        _part("domain-xml", lambda: shown_text(parse_xml(host.hypervisor.domain_xml(uid, XmlView.CURRENT)))),
     )
 
 

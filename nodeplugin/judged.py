@@ -14,8 +14,10 @@ from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.assemble import assemble_domain
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
+from xvirt.domainxml.hidden import secure_places
 from xvirt.domainxml.network import bridged_network, render_network
 from xvirt.domainxml.pool import render_pool
+from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.identity import bridge_name, host_name, inline_volume_name
 from xvirt.model.meta import Resource
 from xvirt.model.virtualnetwork import NetworkMode
@@ -40,9 +42,19 @@ def judged_xml(stored: StoredObject, resource: Resource, settings: NodeSettings)
 def _machine(stored: StoredObject, resource: Resource, settings: NodeSettings) -> Judged:
     context = _provisional_context(stored, resource, settings)
     root = assemble_domain(resource, context)
+    _refuse_secrets(root)
     names = [name for backing in context.networks.values() for name in (backing.network, backing.bridge)]
     paths = [*(backing.path for backing in context.disks.values()), *names, context.seed_path, context.console_log_path]
     return Judged(root, frozenset(path for path in paths if path))
+
+
+def _refuse_secrets(root: etree._Element) -> None:
+    """A document is shown to whoever may read it, and kept in the domain's metadata: under no profile it says a password."""
+    message = "says {}, which everybody who may read the document would see"
+    remedy = "remove it"
+    problems = [Problem("spec.domain", message.format(place), remedy) for place in secure_places(root)]
+    if problems:
+        raise InvalidSpec(problems, reason="SecretInDocument")
 
 
 def _network(stored: StoredObject, resource: Resource, settings: NodeSettings) -> Judged:

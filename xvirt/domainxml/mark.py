@@ -87,7 +87,7 @@ def _document_text(document: Mapping[str, Any]) -> str:
 
 def read_mark(root: etree._Element) -> OwnershipMark | None:
     """The mark of a domain or network; None where it is foreign. Never fails: what is unreadable is empty or None."""
-    element = _find(root)
+    element = mark_of(root)
     if element is None:
         return None
     return OwnershipMark(
@@ -114,15 +114,16 @@ def _read_document(text: str | None) -> dict[str, Any] | None:
 
 def remove_mark(root: etree._Element) -> None:
     """Take the mark off, and `<metadata>` where nothing else is left in it."""
-    element = _find(root)
+    element = mark_of(root)
     while element is not None:
         metadata = element.getparent()
         if metadata is not None:
             metadata.remove(element)
             if len(metadata) == 0 and not (metadata.text or "").strip():
                 root.remove(metadata)
-        element = _find(root)
+        element = mark_of(root)
 
 
-def _find(root: etree._Element) -> etree._Element | None:
+def mark_of(root: etree._Element) -> etree._Element | None:
+    """The mark's element; None where it is foreign."""
     return root.find(f"metadata/{_TAG}")
