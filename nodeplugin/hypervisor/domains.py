@@ -7,7 +7,7 @@ from lxml import etree
 
 from nodeplugin.hypervisor.access import LibvirtAccess
 from nodeplugin.hypervisor.calls import Lane, LaneKind
-from nodeplugin.hypervisor.port import BlockSize, DomainLook, DomainRecord, Scope, ShutdownMode
+from nodeplugin.hypervisor.port import DomainLook, DomainRecord, Scope, ShutdownMode
 from nodeplugin.hypervisor.states import read_all_records, read_look, read_record
 from xvirt.model.errors import Busy, DeadlineExceeded, NotFound, Refused, Unavailable
 
@@ -28,7 +28,7 @@ _METADATA_PREFIX = "xvirt"
 
 
 class LibvirtDomains(LibvirtAccess):
-    """Implements `nodeplugin.hypervisor.port.Domains`, with `guests.LibvirtGuests`."""
+    """Implements `nodeplugin.hypervisor.port.Domains`, with `disks.LibvirtDisks` and `guests.LibvirtGuests`."""
 
     # lists and definitions
 
@@ -214,14 +214,6 @@ class LibvirtDomains(LibvirtAccess):
         self._on_domain(
             "update a device of", uuid, lambda domain: domain.updateDeviceFlags(xml, flags), timeout_s=timeout_s
         )
-
-    def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
-        flags = libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES
-        self._on_domain(f"grow {target} of", uuid, lambda domain: domain.blockResize(target, size_bytes, flags))
-
-    def block_size(self, uuid: str, target: str) -> BlockSize:
-        capacity, allocation, _ = self._on_domain(f"read {target} of", uuid, lambda domain: domain.blockInfo(target))
-        return BlockSize(capacity_bytes=capacity, allocation_bytes=allocation)
 
 
 def _bare_element(xml: str) -> tuple[str, str]:

@@ -258,7 +258,21 @@ class Domains(Protocol):
         """Unplug. With LIVE the guest is only asked: the device is gone when the current XML lacks it."""
 
     def update_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        """Change a device in place (link state, network, CD medium, memory device's requested size)."""
+        """Change a device in place (link state, network, memory device's requested size)."""
+
+    def change_medium(self, uuid: str, xml: str, *, force: bool) -> None:
+        """Put into a running CD drive what its XML says, or nothing. A guest that has locked the tray is asked to open it, and has 5 s:
+        then Refused with reason TrayLocked, unless `force` takes the old medium away all the same."""
+
+    def tune_disk(self, uuid: str, target: str, tune: Mapping[str, int | str]) -> None:
+        """Limit a disk of a running domain to this, by the names of virDomainSetBlockIoTune, and to nothing else. Without `group_name` it
+        stays in the group that it is in; nothing at all takes it out of that. What a disk of a group gets, all of it get."""
+
+    def add_io_thread(self, uuid: str, number: int) -> None:
+        """Start an I/O thread in a running domain. Raises Refused where it is there already."""
+
+    def remove_io_thread(self, uuid: str, number: int) -> None:
+        """End an I/O thread of a running domain. Raises Refused where a disk is pinned to it, or where there is none."""
 
     def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
         """Grow an attached disk."""

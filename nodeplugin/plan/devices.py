@@ -9,6 +9,7 @@ import dataclasses
 
 from lxml import etree
 
+from nodeplugin.plan.disk_settings import plan_io_threads, plan_limits, plan_medium
 from nodeplugin.plan.intent import Intent, MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
@@ -32,6 +33,8 @@ class DeviceChanges:
     steps: list[Step] = dataclasses.field(default_factory=list)
     restart_required: list[str] = dataclasses.field(default_factory=list)
     drift: list[str] = dataclasses.field(default_factory=list)
+    media: list[Step] = dataclasses.field(default_factory=list)
+    """Last of all steps: a guest that has locked its tray keeps nothing else waiting."""
     free_ports: int = 0
 
     def attach(self, step: AttachDevice, path: str, *, needs_port: bool) -> None:
@@ -50,8 +53,12 @@ def plan_devices(desired: MachineDesired, observed: MachineObservation, intent: 
     if live is None:
         return changes
     changes.free_ports = live.facts.free_pcie_ports
+    starts, ends, waits = plan_io_threads(desired, intent, live.facts)
+    changes.steps += starts
+    changes.restart_required += waits
     _plan_disks(desired, observed, intent, live.facts, changes)
     _plan_nics(desired, observed, intent, changes)
+    changes.steps += [*ends, *changes.media]
     return changes
 
 
@@ -114,12 +121,13 @@ def _change_disk(
     wanted_path = backing.path if backing else ""
     if wanted_path != (facts.path or ""):
         if disk.device is DiskDevice.CDROM:
-            element = render_disk(desired.resource, disk, backing, target=facts.target)
-            what = f"medium of {disk.name}"
-            changes.steps.append(UpdateDevice(uuid=desired.stored.uid, what=what, xml=to_text(element)))
+            changes.media.append(plan_medium(desired, intent, disk, facts))
         else:
             changes.restart_required.append(f"spec.disks[{disk.name}].source")
         return
+    tunes, drift = plan_limits(desired, observed, intent, pair)
+    changes.steps += tunes
+    changes.drift += drift
     grow_to = intent.volumes[disk.name].grow_to_bytes
     current = observed.block_capacities.get(disk.name)
     if grow_to is not None and (current is None or grow_to > current):

@@ -15,7 +15,7 @@ from nodeplugin.plan.intent import Intent, MachineDesired, build_intent
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerDecision, PowerGoal, backoff_s, decide_power
-from nodeplugin.plan.running import note_attached, restart_fields
+from nodeplugin.plan.running import note_running, restart_fields
 from nodeplugin.plan.sizing import plan_memory, plan_vcpus
 from nodeplugin.plan.step import (
     DefineDomain,
@@ -32,6 +32,7 @@ from nodeplugin.plan.step import (
     SuspendDomain,
 )
 from xvirt.domainxml.tree import to_text
+from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.virtualmachine import DriftPolicy
 
 SHUTDOWN_REPEAT_S = 10.0
@@ -86,7 +87,7 @@ def _find_conflicts(desired: MachineDesired, observed: MachineObservation, inten
     for mac in (element.get("address", "") for element in intent.root.iterfind("devices/interface/mac")):
         if holder := observed.host_use.macs.get(mac.lower()):
             found.append(Obstacle("DuplicateMac", f"MAC {mac} belongs to domain {holder}; give one of the two another"))
-    read_only = {disk.name for disk in desired.spec.disks if disk.read_only}
+    read_only = {disk.name for disk in desired.spec.disks if disk.read_only or disk.device is DiskDevice.CDROM}
     for disk, backing in intent.disks.items():
         users = (observed.host_use.writable_paths if disk in read_only else observed.host_use.paths).get(backing.path)
         if users:
@@ -152,7 +153,7 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
         changes.steps = [step for step in changes.steps if not _is_correction(step)]
     steps, waiting, check = _pace_detaches(changes, observed)
     return _Live(
-        steps=(*note_attached(desired, observed, steps), *steps, *vcpu_steps, *memory_steps),
+        steps=(*note_running(desired, observed, steps), *steps, *vcpu_steps, *memory_steps),
         waiting=waiting,
         restart_required=tuple(dict.fromkeys(restart)),
         drift=tuple(changes.drift),

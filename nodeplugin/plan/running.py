@@ -11,7 +11,7 @@ from typing import Any
 
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
-from nodeplugin.plan.step import AttachDevice, NoteRunning, Step
+from nodeplugin.plan.step import AttachDevice, NoteRunning, Step, TuneDisk
 from nodeplugin.records import read_document
 from xvirt.domainxml.mark import mark_element
 from xvirt.domainxml.tree import to_text
@@ -25,35 +25,53 @@ _LISTS = {"disk": "disks", "nic": "nics"}
 
 def restart_fields(desired: MachineDesired, observed: MachineObservation) -> list[str]:
     """RESTART fields that differ between what the running domain was made from and the newest document."""
-    started, newest = _started(observed), desired.stored.document
-    if started is None or started.get("spec") == newest["spec"] or not _is_valid(started):
+    started, newest = started_document(observed), desired.stored.document
+    if started is None or started["spec"] == newest["spec"]:
         return []
-    differences = field_changes("VirtualMachine", started.get("spec"), newest["spec"])
+    differences = field_changes("VirtualMachine", started["spec"], newest["spec"])
     return [item.path for item in differences if item.mutability is Mutability.RESTART]
 
 
-def note_attached(desired: MachineDesired, observed: MachineObservation, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Before devices are attached: write into the running mark what they are made from. An attach that then fails is planned, and
-    noted, again."""
+def note_running(desired: MachineDesired, observed: MachineObservation, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Write into the running mark what devices are made from that are about to be attached (an attach that then fails is planned, and
+    noted, again), and the limits that disks have now."""
     attached = {step.alias for step in steps if isinstance(step, AttachDevice)}
-    mark, started = observed.live.facts.mark if observed.live else None, _started(observed)
-    if not attached or mark is None or started is None or not _is_valid(started):
+    tuned = {step.what for step in steps if isinstance(step, TuneDisk)}
+    mark, started = observed.live.facts.mark if observed.live else None, started_document(observed)
+    if mark is None or started is None:
         return ()
     spec = dict(started["spec"])
     newest = desired.stored.document["spec"]
+    if spec == newest:
+        return ()
     for kind, field in _LISTS.items():
         fresh = {item["name"]: item for item in newest.get(field, ()) if device_alias(kind, item["name"]) in attached}
         if fresh:
             spec[field] = [item for item in spec.get(field, ()) if item["name"] not in fresh] + list(fresh.values())
+    limits = {item["name"]: item.get("ioLimits") for item in newest.get("disks", ())}
+    if "disks" in spec:
+        spec["disks"] = [
+            _with_limits(item, limits[item["name"]])
+            if item["name"] in limits and f"disk {item['name']}" not in tuned
+            else item
+            for item in spec["disks"]
+        ]
     if spec == started["spec"]:
         return ()
     noted = dataclasses.replace(mark, document={**started, "spec": spec})
     return (NoteRunning(uuid=desired.stored.uid, xml=to_text(mark_element(noted))),)
 
 
-def _started(observed: MachineObservation) -> Mapping[str, Any] | None:
+def _with_limits(disk: Mapping[str, Any], limits: Any) -> Mapping[str, Any]:
+    rest = {name: value for name, value in disk.items() if name != "ioLimits"}
+    return rest if limits is None else {**rest, "ioLimits": limits}
+
+
+def started_document(observed: MachineObservation) -> Mapping[str, Any] | None:
+    """The document in the running domain's mark; None where there is none, or none of ours."""
     mark = observed.live.facts.mark if observed.live else None
-    return mark.document if mark is not None else None
+    document = mark.document if mark is not None else None
+    return document if document is not None and _is_valid(document) else None
 
 
 def _is_valid(document: Mapping[str, Any]) -> bool:

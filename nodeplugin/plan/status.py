@@ -15,9 +15,9 @@ from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerGoal, decide_power
 from nodeplugin.records import Deletion
-from xvirt.domainxml.facts import DomainFacts
+from xvirt.domainxml.facts import DiskFacts, DomainFacts
 from xvirt.model.errors import RetryLater, Unavailable, XvirtError
-from xvirt.model.machine.disk import DiskStatus
+from xvirt.model.machine.disk import DiskDevice, DiskStatus, TrayState
 from xvirt.model.machine.nic import AddressSource, NicAddress, NicStatus
 from xvirt.model.machine.status import PowerState, VirtualMachineStatus
 from xvirt.model.meta import Condition, ConditionStatus, ConditionType, LastError
@@ -268,6 +268,19 @@ def _disks(facts: DomainFacts, observed: MachineObservation) -> tuple[DiskStatus
         return ByteSize(volume.capacity_bytes) if volume else None
 
     return tuple(
-        DiskStatus(name=disk.name, target=disk.target, path=disk.path or "", size=size(disk.path))
+        DiskStatus(
+            name=disk.name,
+            target=disk.target,
+            device=DiskDevice.CDROM if disk.device == "cdrom" else DiskDevice.DISK,
+            path=disk.path or "",
+            tray=_tray(disk, observed),
+            size=size(disk.path),
+        )
         for disk in facts.disks
     )
+
+
+def _tray(disk: DiskFacts, observed: MachineObservation) -> TrayState | None:
+    if disk.device != "cdrom" or observed.live is None:
+        return None
+    return TrayState.OPEN if disk.has_open_tray else TrayState.CLOSED

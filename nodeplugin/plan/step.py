@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from nodeplugin.hypervisor.port import NetworkChange, ShutdownMode, VolumeRequest
 from nodeplugin.images.port import ImageRequest
+from xvirt.domainxml.iotune import DiskTune
 from xvirt.model.exchange import Impact, PlannedStep
 from xvirt.model.quantity import ByteSize
 
@@ -238,6 +239,57 @@ class UpdateDevice(DomainStep):
     @property
     def summary(self) -> str:
         return f"update {self.what} live"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChangeMedium(DomainStep):
+    """Put another medium into a CD drive, or none."""
+
+    name = "change-medium"
+    what: str
+    path: str | None
+    xml: str = dataclasses.field(repr=False)
+    force: bool = False
+
+    @property
+    def summary(self) -> str:
+        return f"insert {self.path} into {self.what}" if self.path else f"eject {self.what}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuneDisk(DomainStep):
+    """Set a disk's limits; `leaves_group`: it shares them with others and is to do so no more."""
+
+    name = "set-block-io-tune"
+    what: str
+    target: str
+    tune: DiskTune
+    leaves_group: bool = False
+
+    @property
+    def summary(self) -> str:
+        limits = ", ".join(f"{name} {value}" for name, value in self.tune.items())
+        return f"limit {self.what} to {limits} live" if limits else f"take the limits off {self.what} live"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AddIoThread(DomainStep):
+    name = "add-io-thread"
+    number: int
+
+    @property
+    def summary(self) -> str:
+        return f"start I/O thread {self.number} live"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RemoveIoThread(DomainStep):
+    name = "remove-io-thread"
+    number: int
+
+    @property
+    def summary(self) -> str:
+        return f"end I/O thread {self.number} live"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from nodeplugin.plan.observation import HostUse, References, ResolvedVolume
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.step import CreateVolume, GrowVolume, Step
 from xvirt.model.identity import inline_volume_name
-from xvirt.model.machine.disk import CopyMode, Disk
+from xvirt.model.machine.disk import CopyMode, Disk, DiskDevice, DiskSource
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
 from xvirt.model.storage import Preallocation
@@ -64,6 +64,8 @@ def plan_disk(
         if isinstance(found, Obstacle):
             return VolumePlan(obstacles=(found,))
         return VolumePlan(path=found.path, format=found.format)
+    if disk.device is DiskDevice.CDROM:
+        return _plan_medium(source, references)
     pool = references.pools.get(disk.pool, Obstacle("PoolNotFound", f"StoragePool {disk.pool} is not there"))
     if isinstance(pool, Obstacle):
         return VolumePlan(obstacles=(pool,))
@@ -71,6 +73,15 @@ def plan_disk(
     content = Content(image=source.image, clone=source.clone, copy=source.copy, size_bytes=source.size)
     place = Place(path=path, format=disk.format.value, pool=disk.pool)
     return plan_volume(place, content, volumes.get(path), references, use)
+
+
+def _plan_medium(source: DiskSource, references: References) -> VolumePlan:
+    """A drive reads the image itself: nothing is ever written to it, so all drives of the host may share it."""
+    missing = Obstacle("ImageNotFound", f"VirtualImage {source.image} is not there; apply it")
+    found = references.images.get(source.image or "", missing)
+    if isinstance(found, Obstacle):
+        return VolumePlan(obstacles=(found,))
+    return VolumePlan(path=found.path, format=found.format)
 
 
 def inline_path(machine: Resource, disk: Disk, pool_directory: str) -> str:

@@ -14,7 +14,6 @@ from nodeplugin.plan.step import (
     DetachDevice,
     NoteRunning,
     ReleaseDomain,
-    ResizeDisk,
     ResumeDomain,
     SaveDomain,
     SetBalloon,
@@ -186,9 +185,4 @@ def detach(step: DetachDevice, host: Host) -> str:
         if _find_device(step.uuid, step.alias, XmlView.CURRENT, host) is not None:
             raise
     host.index.drop(step.uuid)
-    return ""
-
-
-def resize_disk(step: ResizeDisk, host: Host) -> str:
-    host.hypervisor.resize_block(step.uuid, step.target, step.capacity_bytes)
     return ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from nodeplugin.converge.host import Host
 from nodeplugin.plan import step as steps
-from nodeplugin.steps import domain, network, volume
+from nodeplugin.steps import disk, domain, network, volume
 from nodeplugin.telemetry import OK, Work
 
 Progress = Callable[[int], None]
@@ -34,7 +34,11 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
     steps.NoteRunning: domain.note_running,
     steps.AttachDevice: domain.attach,
     steps.DetachDevice: domain.detach,
-    steps.ResizeDisk: domain.resize_disk,
+    steps.ResizeDisk: disk.resize,
+    steps.ChangeMedium: disk.change_medium,
+    steps.TuneDisk: disk.tune,
+    steps.AddIoThread: disk.add_io_thread,
+    steps.RemoveIoThread: disk.remove_io_thread,
     steps.DefineNetwork: network.define_network,
     steps.StartNetwork: network.start_network,
     steps.StopNetwork: network.stop_network,

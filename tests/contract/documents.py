@@ -22,12 +22,13 @@ class DomainDraft:
     vcpus_max: int = 1
     devices: str = ""
     metadata: str = ""
+    more: str = ""
 
     def xml(self) -> str:
         """Its definition."""
         name = self.name or f"d-{self.uuid[:8]}"
         return f"""<domain type='qemu'><name>{name}</name><uuid>{self.uuid}</uuid>{self.metadata}
-<memory unit='MiB'>{self.memory_mib}</memory><vcpu current='{self.vcpus}'>{self.vcpus_max}</vcpu>
+<memory unit='MiB'>{self.memory_mib}</memory><vcpu current='{self.vcpus}'>{self.vcpus_max}</vcpu>{self.more}
 <os><type arch='x86_64' machine='pc'>hvm</type></os>
 <features><acpi/><tcg><tb-cache unit='MiB'>16</tb-cache></tcg></features>
 <devices><serial type='pty'><target port='0'/></serial><console type='pty'><target type='serial' port='0'/></console>

@@ -402,16 +402,6 @@ def test_one_image_cannot_be_written_by_two_domains(subject: Subject) -> None:
     assert caught.value.reason == "ImageInUse"
 
 
-def test_a_cd_is_changed_while_its_domain_runs(subject: Subject) -> None:
-    first, second = _blank(subject, "first"), _blank(subject, "second")
-    cd = """<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>{source}
-<target dev='hda' bus='ide'/><readonly/><alias name='ua-cd'/></disk>"""
-    identity = subject.running(DomainDraft(devices=cd.format(source=f"<source file='{first}'/>")))
-    subject.hypervisor.suspend_domain(identity)  # the BIOS would close the tray between libvirt's two commands
-    subject.hypervisor.update_device(identity, cd.format(source=f"<source file='{second}'/>"), Scope.LIVE)
-    assert _root(subject, identity).xpath("string(devices/disk/source/@file)") == second
-
-
 def test_vcpus_change_within_their_bounds(subject: Subject) -> None:
     identity = subject.running(DomainDraft(vcpus=1, vcpus_max=3))
     subject.hypervisor.set_vcpus(identity, 2, Scope.LIVE)

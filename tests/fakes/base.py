@@ -12,10 +12,10 @@ from typing import TypeVar
 from lxml import etree
 
 from nodeplugin.hypervisor.port import EventKind, EventListener, HypervisorEvent
-from tests.fakes.domain import FakeDomain
+from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.faults import Faults
 from tests.fakes.volumes import FakeVolumes
-from xvirt.model.errors import Unavailable
+from xvirt.model.errors import Busy, DeadlineExceeded, NotFound, Unavailable
 
 R = TypeVar("R")
 
@@ -63,6 +63,24 @@ class FakeBase:
             result = call()
         self._flush()
         return result
+
+    def _get(self, uuid: str) -> FakeDomain:
+        domain = self._domains.get(uuid)
+        if domain is None:
+            raise NotFound(f"domain {uuid}: libvirt says: no domain with matching uuid '{uuid}'")
+        return domain
+
+    def _running(self, uuid: str) -> FakeDomain:
+        """An active domain whose monitor is about to be asked."""
+        domain = self._get(uuid)
+        if not domain.is_active:
+            raise refused(uuid, "domain is not running")
+        if domain.is_hung and domain.has_missed_deadline:
+            raise Busy(f"domain {uuid}: an earlier call has not come back", reason="DomainNotResponding")
+        if domain.is_hung:
+            domain.has_missed_deadline = True
+            raise DeadlineExceeded(f"domain {uuid}: no answer in time", reason="HypervisorTimeout")
+        return domain
 
     def plug_in(self, nic: etree._Element) -> None:
         """What libvirt does with a running NIC on a network: a new port there, and the network's bridge."""

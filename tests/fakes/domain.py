@@ -46,6 +46,14 @@ def parse(xml: str, tag: str, subject: str) -> etree._Element:
     return root
 
 
+def parse_device(xml: str) -> etree._Element:
+    """A device. Raises InvalidSpec."""
+    try:
+        return etree.fromstring(xml.encode(), etree.XMLParser(resolve_entities=False, remove_blank_text=True))
+    except etree.XMLSyntaxError as error:
+        raise invalid("device", f"XML is malformed: {error}") from error
+
+
 def invalid(subject: str, message: str) -> InvalidSpec:
     """What libvirt's XML_ERROR becomes."""
     return InvalidSpec([Problem("", f"libvirt says: {message}")], subject, reason="LibvirtRefused")
@@ -99,6 +107,8 @@ class FakeDomain:
     has_missed_deadline: bool = False
     ignores_shutdown: bool = False
     ignores_unplug: bool = False
+    locked_trays: set[str] = dataclasses.field(default_factory=set)
+    """Targets of the drives that the guest has locked."""
     is_agent_connected: bool = False
     agent_facts: dict[str, object] = dataclasses.field(default_factory=dict)
     addresses: list[InterfaceAddress] = dataclasses.field(default_factory=list)

@@ -7,7 +7,6 @@ import uuid as uuids
 from lxml import etree
 
 from nodeplugin.hypervisor.port import (
-    BlockSize,
     ConsoleStream,
     DomainLook,
     DomainRecord,
@@ -20,15 +19,15 @@ from nodeplugin.hypervisor.port import (
     XmlView,
 )
 from tests.fakes import domain as xml_work
-from tests.fakes.base import FakeBase
 from tests.fakes.console import FakeConsole
+from tests.fakes.disks import FakeDisks
 from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.faults import mutating, reading
-from xvirt.model.errors import Busy, Conflict, DeadlineExceeded, NotFound, Refused
+from xvirt.model.errors import Busy, Conflict, NotFound
 
 
-class FakeDomains(FakeBase):
-    """Implements `nodeplugin.hypervisor.port.Domains`."""
+class FakeDomains(FakeDisks):
+    """Implements `nodeplugin.hypervisor.port.Domains`, with `disks.FakeDisks`."""
 
     # lists and definitions
 
@@ -152,13 +151,6 @@ class FakeDomains(FakeBase):
         for source in domain.config.iterfind("devices/disk/source[@file]"):
             self._check_file(domain.uuid, source.get("file", ""))
 
-    def _check_file(self, uuid: str, path: str) -> None:
-        if self._volumes is not None and path not in self._volumes.files and not path.endswith(".iso"):
-            raise Refused(
-                f"domain {uuid}: libvirt says: Cannot access storage file '{path}': No such file or directory",
-                reason="LibvirtRefused",
-            )
-
     @mutating
     def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
         domain = self._running(uuid)
@@ -224,7 +216,7 @@ class FakeDomains(FakeBase):
 
     @mutating
     def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        device = _parse_device(xml)
+        device = xml_work.parse_device(xml)
         trees = self._trees(uuid, scope)
         for source in device.iterfind("source[@file]") if scope is not Scope.CONFIG else ():
             self._check_file(uuid, source.get("file", ""))
@@ -236,7 +228,7 @@ class FakeDomains(FakeBase):
 
     @mutating
     def detach_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        device = _parse_device(xml)
+        device = xml_work.parse_device(xml)
         domain = self._get(uuid)
         for root in self._trees(uuid, scope):
             if root is domain.live and domain.ignores_unplug:
@@ -249,7 +241,7 @@ class FakeDomains(FakeBase):
 
     @mutating
     def update_device(self, uuid: str, xml: str, scope: Scope) -> None:
-        device = _parse_device(xml)
+        device = xml_work.parse_device(xml)
         for root in self._trees(uuid, scope):
             xml_work.update(root, device, uuid)
             self._plug_in_live(uuid, root, device)
@@ -258,22 +250,6 @@ class FakeDomains(FakeBase):
         found = xml_work.find_device(root, device)
         if found is not None and device.tag == "interface" and root is self._domains[uuid].live:
             self.plug_in(found)
-
-    @mutating
-    def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
-        path = self._disk_path(self._running(uuid), target)
-        self._domains[uuid].sizes[target] = size_bytes
-        if self._volumes is not None and path in self._volumes.files:
-            self._volumes.resize_file(path, size_bytes)
-
-    @reading
-    def block_size(self, uuid: str, target: str) -> BlockSize:
-        domain = self._get(uuid)
-        path = self._disk_path(domain, target)
-        if self._volumes is not None and path in self._volumes.files:
-            facts = self._volumes.files[path]
-            return BlockSize(capacity_bytes=facts.capacity_bytes, allocation_bytes=facts.allocation_bytes)
-        return BlockSize(capacity_bytes=domain.sizes.get(target, 0), allocation_bytes=0)
 
     # guests
 
@@ -318,42 +294,9 @@ class FakeDomains(FakeBase):
             del self._domains[domain.uuid]
         self.tell(EventKind.LIFECYCLE, domain.uuid, detail)
 
-    def _get(self, uuid: str) -> FakeDomain:
-        domain = self._domains.get(uuid)
-        if domain is None:
-            raise NotFound(f"domain {uuid}: libvirt says: no domain with matching uuid '{uuid}'")
-        return domain
-
-    def _running(self, uuid: str) -> FakeDomain:
-        """An active domain whose monitor is about to be asked."""
-        domain = self._get(uuid)
-        if not domain.is_active:
-            raise refused(uuid, "domain is not running")
-        if domain.is_hung and domain.has_missed_deadline:
-            raise Busy(f"domain {uuid}: an earlier call has not come back", reason="DomainNotResponding")
-        if domain.is_hung:
-            domain.has_missed_deadline = True
-            raise DeadlineExceeded(f"domain {uuid}: no answer in time", reason="HypervisorTimeout")
-        return domain
-
     def _trees(self, uuid: str, scope: Scope) -> list[etree._Element]:
         domain = self._get(uuid) if scope is Scope.CONFIG else self._running(uuid)
         return domain.trees(is_live=scope is not Scope.CONFIG, is_config=scope is not Scope.LIVE)
-
-    def _disk_path(self, domain: FakeDomain, target: str) -> str:
-        root = domain.live if domain.live is not None else domain.config
-        assert root is not None
-        for disk in root.iterfind("devices/disk"):
-            if disk.xpath("string(target/@dev)") == target:
-                return str(disk.xpath("string(source/@file)"))
-        raise refused(domain.uuid, f"invalid path '{target}' not assigned to domain")
-
-
-def _parse_device(xml: str) -> etree._Element:
-    try:
-        return etree.fromstring(xml.encode(), etree.XMLParser(resolve_entities=False, remove_blank_text=True))
-    except etree.XMLSyntaxError as error:
-        raise xml_work.invalid("device", f"XML is malformed: {error}") from error
 
 
 def _writable_paths(root: etree._Element) -> set[str]:

@@ -6,6 +6,7 @@ from lxml import etree
 
 from xvirt.domainxml.context import DiskBacking
 from xvirt.domainxml.elements import child
+from xvirt.domainxml.iotune import add_tune, disk_tune
 from xvirt.domainxml.targets import SEED_TARGET, assign_targets, target_index
 from xvirt.model.identity import device_alias, disk_serial
 from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice, DiskDiscard
@@ -34,6 +35,7 @@ def render_disk(
     if backing is not None:
         child(element, "source", {"dev" if is_device else "file": backing.path})
     child(element, "target", {"dev": place, "bus": disk.bus.value})
+    add_tune(element, disk_tune(disk.io_limits))
     if disk.read_only or disk.device is DiskDevice.CDROM:
         child(element, "readonly")
     serial = disk.serial or (None if disk.adopted else disk_serial(disk.name))
@@ -61,7 +63,12 @@ def _add_driver(element: etree._Element, disk: Disk, backing: DiskBacking | None
         "name": "qemu",
         "type": backing.format if backing is not None else "raw",
         "cache": disk.cache.value if disk.cache else None,
+        "error_policy": disk.error_policy.value if disk.error_policy else None,
+        "io": disk.io.value if disk.io else None,
         "discard": disk.discard.value if is_disk and not is_default else None,
+        "detect_zeroes": disk.detect_zeroes.value if disk.detect_zeroes else None,
+        "queues": str(disk.queues) if disk.queues is not None else None,
+        "iothread": str(disk.io_thread) if disk.io_thread is not None else None,
     }
     child(element, "driver", attributes)
 

@@ -65,6 +65,8 @@ def render_domain(machine: Resource, context: DomainContext) -> etree._Element:
     possible = spec.cpu.max or spec.cpu.cores
     current = str(spec.cpu.cores) if spec.cpu.cores != possible else None
     child(root, "vcpu", {"placement": "static", "current": current}, possible)
+    if spec.io_threads:
+        child(root, "iothreads", text=spec.io_threads)
     if is_bare:
         _add_bare(root, machine, layout, context)
         return root

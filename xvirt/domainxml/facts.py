@@ -11,6 +11,7 @@ from lxml import etree
 
 from xvirt.domainxml.devices import AGENT_CHANNEL
 from xvirt.domainxml.elements import alias_of, attribute, integer, size_of, text_of
+from xvirt.domainxml.iotune import DiskTune, read_tune
 from xvirt.domainxml.mark import OwnershipMark, read_mark
 from xvirt.domainxml.ports import count_free_ports
 from xvirt.domainxml.tree import to_text
@@ -21,7 +22,8 @@ NIC_PREFIX = "ua-nic-"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiskFacts:
-    """One disk. `name` is the declared one, empty where the disk is not ours; `path` is the file or device, None where it has none."""
+    """One disk. `name` is the declared one, empty where the disk is not ours; `path` is the file or device, None where it has none.
+    `has_open_tray`: the guest has opened the drive. `io_thread`: what serves it, None for QEMU's main thread."""
 
     alias: str
     name: str
@@ -31,6 +33,9 @@ class DiskFacts:
     path: str | None
     format: str
     is_read_only: bool
+    has_open_tray: bool
+    tune: DiskTune
+    io_thread: int | None
     xml: str
 
 
@@ -79,6 +84,8 @@ class DomainFacts:
     mark: OwnershipMark | None
     is_agent_connected: bool
     free_pcie_ports: int
+    io_threads: frozenset[int]
+    """Their numbers."""
 
 
 def read_domain(root: etree._Element) -> DomainFacts:
@@ -103,7 +110,14 @@ def read_domain(root: etree._Element) -> DomainFacts:
         mark=read_mark(root),
         is_agent_connected=_is_agent_connected(root),
         free_pcie_ports=count_free_ports(root),
+        io_threads=read_io_threads(root),
     )
+
+
+def read_io_threads(root: etree._Element) -> frozenset[int]:
+    """Numbers of a domain's I/O threads: libvirt lists them only where they are not 1, 2, ..."""
+    listed = [integer(item.get("id", "")) for item in root.iterfind("iothreadids/iothread")]
+    return frozenset(listed or range(1, integer(text_of(root, "iothreads")) + 1))
 
 
 def _vcpus_floor(root: etree._Element, vcpus: int) -> int:
@@ -142,6 +156,9 @@ def _disk(element: etree._Element) -> DiskFacts:
         path=path,
         format=attribute(element, "driver", "type"),
         is_read_only=element.find("readonly") is not None,
+        has_open_tray=attribute(element, "target", "tray") == "open",
+        tune=read_tune(element),
+        io_thread=integer(attribute(element, "driver", "iothread")) or None,
         xml=to_text(element),
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from lxml import etree
 
 from xvirt.domainxml.elements import alias_of
+from xvirt.domainxml.iotune import GROUP, NUMBERS
 
 _DOMAIN = {
     "@type": "the node's accelerator",
@@ -24,6 +25,7 @@ _DOMAIN = {
     "maxMemory/@slots": "spec.memory.max",
     "vcpu": "spec.cpu",
     "vcpu/@current": "spec.cpu.cores",
+    "iothreads": "spec.ioThreads",
     "os/@firmware": "spec.firmware.type",
     "os/type": "spec.machine",
     "os/type/@arch": "spec.machine",
@@ -68,10 +70,16 @@ _DISK = {
     "driver/@type": "format",
     "driver/@cache": "cache",
     "driver/@discard": "discard",
+    "driver/@io": "io",
+    "driver/@detect_zeroes": "detectZeroes",
+    "driver/@error_policy": "errorPolicy",
+    "driver/@queues": "queues",
+    "driver/@iothread": "ioThread",
     "source": "source",
     "source/@file": "source",
     "target/@dev": "name",
     "target/@bus": "bus",
+    **{f"iotune/{name}": "ioLimits" for name in (*NUMBERS, GROUP)},
     "readonly": "readOnly",
     "serial": "serial",
     "boot/@order": "bootOrder",

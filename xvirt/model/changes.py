@@ -35,7 +35,9 @@ def field_changes(
 def _compare(cls: type, old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[FieldDifference]:
     for item in attributes(cls):
         where = f"{path}.{item.json_name}"
-        yield from _compare_field(item, _value(item, old), _value(item, new), where)
+        is_whole = item.spec.is_whole is not None and item.spec.is_whole(new)
+        compare = _compare_wholes if is_whole else _compare_field
+        yield from compare(item, _value(item, old), _value(item, new), where)
 
 
 def _value(item: Attribute, mapping: Mapping[str, Any]) -> Any:
@@ -57,9 +59,13 @@ def _compare_field(item: Attribute, old: Any, new: Any, where: str) -> Iterator[
     elif is_spec_class(item.annotation) and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _compare(item.annotation, old, new, where)
     else:
-        before, after = _settle(item, old), _settle(item, new)
-        if before != after:
-            yield FieldDifference(where, before, after, item.spec.mutability)
+        yield from _compare_wholes(item, old, new, where)
+
+
+def _compare_wholes(item: Attribute, old: Any, new: Any, where: str) -> Iterator[FieldDifference]:
+    before, after = _settle(item, old), _settle(item, new)
+    if before != after:
+        yield FieldDifference(where, before, after, item.spec.mutability)
 
 
 def _settle(item: Attribute, value: Any) -> Any:

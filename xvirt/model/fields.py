@@ -60,7 +60,8 @@ class FieldSpec:
 
     `minimum`/`maximum` bound an integer or a quantity (in `unit`); `max_length` bounds a string in characters,
     `max_items` a list or map; `list_key` names the field by which a list of objects is a map (unique, order kept).
-    `order` is what a change of the order of such a list costs; None where order means nothing.
+    `order` is what a change of the order of such a list costs; None where order means nothing. `is_whole` tells, from the map that a
+    nested object stands in, whether a change within it is one of the whole, with this mutability and not that of the fields below.
     """
 
     doc: str
@@ -75,6 +76,7 @@ class FieldSpec:
     list_key: str | None = None
     order: Mutability | None = None
     json_name: str | None = None
+    is_whole: Callable[[Mapping[str, Any]], bool] | None = None
     references: str | None = None
     """Kind (or `Secret`) that the value names, in the same namespace."""
 

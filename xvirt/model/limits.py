@@ -18,6 +18,13 @@ DISKS_MAX = 64
 NICS_MAX = 32
 NIC_RATE_MAX_BYTES = 1 << 36
 NIC_BURST_MAX_BYTES = 1 << 30
+DISK_RATE_MIN_BYTES = 1 << 10
+DISK_RATE_MAX_BYTES = 1 << 36
+DISK_RATE_MAX_IOPS = 100_000_000
+DISK_BURST_MAX_S = 3600
+"""QEMU refuses a burst whose rate times length is above 10^15 (util/throttle.c); the products of these bounds are below."""
+
+IO_THREADS_MAX = 16
 VCPUS_MAX = 512
 MEMORY_MIN_BYTES = 16 << 20
 MEMORY_MAX_BYTES = 16 << 40

@@ -58,6 +58,11 @@ class MachineDeletionPolicy(enum.Enum):
     DETACH = "Detach"
 
 
+def _are_groups_at_one(disks: tuple[Disk, ...]) -> bool:
+    grouped = [disk.io_limits for disk in disks if disk.io_limits is not None and disk.io_limits.group is not None]
+    return all(one == other for one in grouped for other in grouped if one.group == other.group)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VirtualMachineSpec:
     """What the machine is to be."""
@@ -76,6 +81,19 @@ class VirtualMachineSpec:
             "!has(self.cpu.features) || size(self.cpu.features) == 0 || has(self.cpu.model)",
             "features need a model to be added to, for example host-model",
             "cpu.features",
+        ),
+        Rule(
+            lambda spec: all((disk.io_thread or 0) <= spec.io_threads for disk in spec.disks),
+            "!has(self.disks) || self.disks.all(a, !has(a.ioThread) || (has(self.ioThreads) && a.ioThread <= self.ioThreads))",
+            "a disk is pinned to an I/O thread that the machine has not; raise ioThreads or lower the disk's ioThread",
+            "ioThreads",
+        ),
+        Rule(
+            lambda spec: _are_groups_at_one(spec.disks),
+            "!has(self.disks) || self.disks.all(a, !has(a.ioLimits) || !has(a.ioLimits.group) || self.disks.all(b,"
+            " !has(b.ioLimits) || !has(b.ioLimits.group) || b.ioLimits.group != a.ioLimits.group || b.ioLimits == a.ioLimits))",
+            "disks of one ioLimits.group state different limits; give all of them the same",
+            "disks",
         ),
     )
 
@@ -96,6 +114,13 @@ class VirtualMachineSpec:
         list_key="name",
         order=RESTART,
         max_items=limits.DISKS_MAX,
+    )
+    io_threads: int = field(
+        "Threads of the host that serve disks which name one (`disks[].ioThread`), beside QEMU's main thread.",
+        LIVE,
+        default=0,
+        minimum=0,
+        maximum=limits.IO_THREADS_MAX,
     )
     nics: tuple[Nic, ...] = field("Network cards.", LIVE, default=(), list_key="name", max_items=limits.NICS_MAX)
     cloud_init: CloudInit | None = field("First-boot data.", RESTART, default=None)

@@ -21,6 +21,7 @@ _STORAGE: dict[str, Allowed] = {
             "queues": number,
             "type": one_of("qcow2", "raw"),
             "queue_size": number,
+            "iothread": number,
             "cache": plain,
             "io": plain,
             "discard": plain,
@@ -161,7 +162,6 @@ DEVICES: Mapping[str, Allowed] = _with_places({**_STORAGE, **_NETWORK, **_CONSOL
 
 SHARED_DEVICES: Mapping[str, Allowed] = _with_places(
     {
-        "disk/driver": Allowed({**_STORAGE["disk/driver"].attributes, "iothread": number}),
         "disk/shareable": element(),
         "controller/driver": Allowed({**_OTHERS["controller/driver"].attributes, "iothread": number}),
         "interface/filterref": element(filter=plain),

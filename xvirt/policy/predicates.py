@@ -34,6 +34,11 @@ def one_of(*values: str) -> Predicate:
     return Predicate(words, lambda value, own: value in allowed)
 
 
+def up_to(most: int) -> Predicate:
+    """Decimal, no more than this."""
+    return Predicate(f"a number up to {most}", lambda value, own: value.strip().isdecimal() and int(value) <= most)
+
+
 anything = Predicate("any text", lambda value, own: True)
 """Text that only the guest or a person reads."""
 line = _matching("one line of text", r"[^\x00-\x1f\x7f]*")

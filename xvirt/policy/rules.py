@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xvirt.model.limits import IO_THREADS_MAX
 from xvirt.policy.allowed import Allowed, below, element, leaves, settings
 from xvirt.policy.device_rules import DEVICES, SHARED_DEVICES
-from xvirt.policy.predicates import anything, number, one_of, plain, signed, switch
+from xvirt.policy.predicates import anything, number, one_of, plain, signed, switch, up_to
 
 _SIZE = element(number, unit=plain)
 _STATE = element(state=switch)
@@ -29,6 +30,7 @@ _GENERAL: dict[str, Allowed] = {
     "currentMemory": _SIZE,
     "maxMemory": element(number, unit=plain, slots=number),
     "vcpu": element(number, placement=one_of("static"), current=number),
+    "iothreads": element(up_to(IO_THREADS_MAX)),
     "vcpus": element(),
     "vcpus/vcpu": element(id=number, enabled=switch, hotpluggable=switch, order=number),
     "cpu": element(mode=plain, match=plain, check=plain, migratable=switch),

@@ -20,6 +20,7 @@ from xvirt.domainxml.network import render_network
 from xvirt.domainxml.pool import render_pool
 from xvirt.model.codec import parse, to_document
 from xvirt.model.identity import host_name, inline_volume_name
+from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.meta import Resource
 
 UID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
@@ -46,14 +47,22 @@ class Sample:
     def volumes(self) -> dict[str, DiskBacking]:
         """Backings that a node would have found, one per disk that has a source."""
         namespace, name = self.resource.metadata.namespace, self.resource.metadata.name
-        return {
+        made = {
             disk.name: DiskBacking(
                 f"/var/lib/xvirt/pool/{inline_volume_name(namespace, name, disk.name, disk.format.value)}",
                 disk.format.value,
             )
             for disk in self.resource.spec.disks
-            if disk.source is not None
+            if disk.device is DiskDevice.DISK and disk.source is not None
         }
+        media = {
+            disk.name: DiskBacking(
+                f"/var/lib/xvirt/pool/{namespace}_{disk.source.image or disk.source.disk}.raw", "raw"
+            )
+            for disk in self.resource.spec.disks
+            if disk.device is DiskDevice.CDROM and disk.source is not None
+        }
+        return made | media
 
     def context(self, domain_type: str) -> DomainContext:
         """The machine's place on a host."""

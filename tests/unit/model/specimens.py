@@ -239,8 +239,31 @@ def _repair_disk(value: Map) -> Map:
         value = value | {"device": "Cdrom"}
     if value.get("adopted"):
         value = value | {"name": "vd" + "".join(letter for letter in value["name"] if letter.isalpha())[:2] + "a"}
-    is_cdrom = value.get("device") == "Cdrom"
-    return value | {"bus": "sata"} if is_cdrom and value.get("bus", "virtio") == "virtio" else value
+    if value.get("device") == "Cdrom":
+        value = _without(value, "ioLimits") | {"bus": "sata"}
+        if "source" in value:
+            value = value | {"source": _without(value["source"], "size", "clone")}
+            value = value if {"image", "disk"} & set(value["source"]) else _without(value, "source")
+    if value.get("bus", "virtio") != "virtio":
+        value = _without(value, "queues", "ioThread")
+    if value.get("io") == "native":
+        value = value | {"cache": "none"}
+    return value | {"discard": "unmap"} if value.get("detectZeroes") == "unmap" else value
+
+
+def _repair_rate(value: Map) -> Map:
+    if "burst" not in value:
+        return _without(value, "burstSeconds")
+    return value | {"burst": max(value["burst"], value["perSecond"], key=ByteSize)}
+
+
+def _repair_limits(value: Map) -> Map:
+    for unit in ("Bytes", "Iops"):
+        if f"total{unit}" in value:
+            value = _without(value, f"read{unit}", f"write{unit}")
+    if not {"totalIops", "readIops", "writeIops"} & set(value):
+        value = _without(value, "iopsSize")
+    return value if set(value) - {"group", "iopsSize"} else _without(value, "group")
 
 
 def _repair_text_source(value: Map) -> Map:
@@ -254,7 +277,9 @@ def _repair_machine(value: Map) -> Map:
         mac = nic.get("mac")
         nics.append(_without(_without(nic, "mac"), "adopted") if mac in macs else nic)
         macs.add(mac)
-    return value | {"nics": nics}
+    disks = [_without(disk, "ioLimits") if number else disk for number, disk in enumerate(value.get("disks", []))]
+    threads = max([value.get("ioThreads", 0), *(disk.get("ioThread", 0) for disk in disks)])
+    return value | {"nics": nics, "disks": disks, "ioThreads": threads}
 
 
 def _repair_network(value: Map) -> Map:
@@ -300,6 +325,9 @@ _REPAIRS: dict[str, Any] = {
     "Firmware": lambda value: value | {"type": "Uefi"} if value.get("secureBoot") else value,
     "DiskSource": _repair_disk_source,
     "Disk": _repair_disk,
+    "ByteRate": _repair_rate,
+    "OperationRate": _repair_rate,
+    "DiskLimits": _repair_limits,
     "TextSource": _repair_text_source,
     "VirtualMachineSpec": _repair_machine,
     "VirtualNetworkSpec": _repair_network,

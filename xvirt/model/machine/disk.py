@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.machine.disk_limits import DiskLimits
 from xvirt.model.quantity import ByteSize
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
@@ -64,6 +65,38 @@ class DiskDiscard(enum.Enum):
 
     UNMAP = "unmap"
     IGNORE = "ignore"
+
+
+class DiskIo(enum.Enum):
+    """How QEMU hands a disk's requests to the host's kernel."""
+
+    NATIVE = "native"
+    THREADS = "threads"
+    IO_URING = "io_uring"
+
+
+class DetectZeroes(enum.Enum):
+    """What is done with blocks of zeroes that the guest writes."""
+
+    OFF = "off"
+    ON = "on"
+    UNMAP = "unmap"
+
+
+class DiskErrorPolicy(enum.Enum):
+    """What happens when the host cannot write (or read) a disk."""
+
+    STOP = "stop"
+    REPORT = "report"
+    IGNORE = "ignore"
+    ENOSPACE = "enospace"
+
+
+class TrayState(enum.Enum):
+    """Tray of a CD drive, as the guest left it."""
+
+    OPEN = "Open"
+    CLOSED = "Closed"
 
 
 class CopyMode(enum.Enum):
@@ -150,6 +183,10 @@ class DiskSource:
     )
 
 
+def _has_volume_to_make(source: DiskSource | None) -> bool:
+    return source is not None and (source.clone is not None or source.size is not None)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Disk:
     """One disk or CD drive."""
@@ -173,10 +210,51 @@ class Disk:
             "an adopted disk is known by its target; name it so, for example vda",
             "name",
         ),
+        Rule(
+            lambda disk: disk.device is not DiskDevice.CDROM or not _has_volume_to_make(disk.source),
+            "self.device != 'Cdrom' || !has(self.source) || (!has(self.source.clone) && !has(self.source.size))",
+            "a Cdrom holds an image or a disk as it is; name one, without size and clone",
+            "source",
+        ),
+        Rule(
+            lambda disk: disk.device is not DiskDevice.CDROM or disk.io_limits is None,
+            "self.device != 'Cdrom' || !has(self.ioLimits)",
+            "only a Disk has limits; remove ioLimits",
+            "ioLimits",
+        ),
+        Rule(
+            lambda disk: disk.io is not DiskIo.NATIVE or disk.cache in (DiskCache.NONE, DiskCache.DIRECTSYNC),
+            "!has(self.io) || self.io != 'native' || (has(self.cache) && self.cache in ['none', 'directsync'])",
+            "native works past the host's cache; set cache to none or directsync",
+            "io",
+        ),
+        Rule(
+            lambda disk: disk.detect_zeroes is not DetectZeroes.UNMAP or disk.discard is DiskDiscard.UNMAP,
+            "!has(self.detectZeroes) || self.detectZeroes != 'unmap' || !has(self.discard) || self.discard == 'unmap'",
+            "unmap frees zeroes as a discard does; set discard to unmap, or this to on",
+            "detectZeroes",
+        ),
+        Rule(
+            lambda disk: disk.queues is None or disk.bus is DiskBus.VIRTIO,
+            "!has(self.queues) || !has(self.bus) || self.bus == 'virtio'",
+            "only a disk on the virtio bus has queues; remove queues or use virtio",
+            "queues",
+        ),
+        Rule(
+            lambda disk: disk.io_thread is None or disk.bus is DiskBus.VIRTIO,
+            "!has(self.ioThread) || !has(self.bus) || self.bus == 'virtio'",
+            "only a disk on the virtio bus can be pinned to an I/O thread; remove ioThread or use virtio",
+            "ioThread",
+        ),
     )
 
     name: str = field("Name of the disk in this machine.", FIXED, format=Format.LABEL, max_length=63)
-    source: DiskSource | None = field("Content; only a Cdrom may have none.", LIVE, default=None)
+    source: DiskSource | None = field(
+        "Content; a Cdrom may have none, and its medium is changed live, as a whole.",
+        LIVE,
+        default=None,
+        is_whole=lambda disk: disk.get("device") == DiskDevice.CDROM.value,
+    )
     device: DiskDevice = field("Disk or Cdrom.", FIXED, default=DiskDevice.DISK)
     bus: DiskBus = field("Bus that the guest sees.", RESTART, default=DiskBus.VIRTIO)
     pool: str = field(
@@ -198,6 +276,42 @@ class Disk:
         format=Format.SERIAL,
         max_length=20,
     )
+    io: DiskIo | None = field(
+        "How requests reach the host's kernel; native needs cache none or directsync; absent: QEMU's default, threads.",
+        RESTART,
+        default=None,
+    )
+    detect_zeroes: DetectZeroes | None = field(
+        "Whether blocks of zeroes are written as holes (on) or freed as by a discard (unmap); absent: off.",
+        RESTART,
+        default=None,
+    )
+    error_policy: DiskErrorPolicy | None = field(
+        "What an error of the host does: stop pauses the machine, report tells the guest, ignore goes on, enospace pauses for want of"
+        " space and reports else; absent: enospace for writes, report for reads.",
+        RESTART,
+        default=None,
+    )
+    queues: int | None = field(
+        "Queues of a virtio disk, at best one per vCPU; absent: one per vCPU.",
+        RESTART,
+        default=None,
+        minimum=1,
+        maximum=256,
+    )
+    io_thread: int | None = field(
+        "Which of the machine's `ioThreads` serves a virtio disk; absent: QEMU's main thread.",
+        RESTART,
+        default=None,
+        minimum=1,
+        maximum=limits.IO_THREADS_MAX,
+    )
+    io_limits: DiskLimits | None = field(
+        "How fast it may be read and written; absent: not limited.", LIVE, default=None
+    )
+    force_eject: bool = field(
+        "Whether a medium is changed although the guest has locked the tray of its Cdrom.", LIVE, default=False
+    )
     boot_order: int | None = field("Place in the boot order.", RESTART, default=None, minimum=1, maximum=64)
     adopted: bool = field(
         "Whether the domain had it before xVirt: its name is its target, such as vda, and it has no alias of xVirt's and no serial"
@@ -206,7 +320,7 @@ class Disk:
         default=False,
     )
     deletion_policy: DiskDeletionPolicy = field(
-        "What becomes of the volume with the machine; a VirtualDisk is never touched.",
+        "What becomes of the volume with the machine; a VirtualDisk and a Cdrom's medium are never touched.",
         LIVE,
         default=DiskDeletionPolicy.RETAIN,
     )
@@ -214,7 +328,8 @@ class Disk:
     @property
     def is_inline(self) -> bool:
         """Whether this declaration makes the volume, and may delete it."""
-        return self.source is not None and self.source.disk is None and self.source.path is None
+        is_made = self.source is not None and self.source.disk is None and self.source.path is None
+        return is_made and self.device is DiskDevice.DISK  # a drive shows an image as it is
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,5 +338,7 @@ class DiskStatus:
 
     name: str = field("Declared name; empty for a disk that was not declared.", LIVE, default="")
     target: str = field("Target such as vda.", LIVE, default="")
-    path: str = field("Volume's path on the host.", LIVE, default="", max_length=4096)
+    device: DiskDevice = field("Disk or Cdrom.", LIVE, default=DiskDevice.DISK)
+    path: str = field("Volume's path on the host; empty: no medium in the drive.", LIVE, default="", max_length=4096)
+    tray: TrayState | None = field("Tray of a Cdrom that runs.", LIVE, default=None)
     size: ByteSize | None = field("Virtual size.", LIVE, default=None, unit="bytes")
