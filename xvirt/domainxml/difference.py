@@ -9,6 +9,7 @@ from lxml import etree
 
 from xvirt.domainxml.elements import attribute
 from xvirt.domainxml.overlay import PATCH, identified, is_identified, named_by
+from xvirt.domainxml.shapes import NO_SHAPE, SHAPES
 from xvirt.domainxml.tree import ORDER, TEXT, qualified_name, to_tree
 
 
@@ -59,18 +60,19 @@ def _children(base: etree._Element, wanted: etree._Element) -> dict[str, Any]:
         group.append(({**_identity(item), **_merged(_identity(item), said)}, bool(said)))
     for item in left:
         groups.setdefault(qualified_name(item), []).append(({**_identity(item), PATCH: "delete"}, True))
-    return {name: _entries(wanted, name, group) for name, group in groups.items() if any(said for _, said in group)}
+    _places, repeated = SHAPES.get(etree.QName(wanted).localname, NO_SHAPE)
+    said_at_all = {name: group for name, group in groups.items() if any(said for _, said in group)}
+    entries = {name: _entries(wanted, name, group) for name, group in said_at_all.items()}
+    return {name: found if name in repeated or len(found) > 1 else found[0] for name, found in entries.items()}
 
 
-def _entries(wanted: etree._Element, name: str, group: list[tuple[Any, bool]]) -> Any:
+def _entries(wanted: etree._Element, name: str, group: list[tuple[Any, bool]]) -> list[Any]:
     """Silent entries are left out where they do not hold a position for a later one."""
     first = next((item for item in wanted if qualified_name(item) == name), None)
     if first is not None and is_identified(first):
-        kept = [entry for entry, said in group if said]
-    else:
-        last = max(number for number, (_, said) in enumerate(group) if said)
-        kept = [entry for entry, _ in group[: last + 1]]
-    return kept[0] if len(kept) == 1 else kept
+        return [entry for entry, said in group if said]
+    last = max(number for number, (_, said) in enumerate(group) if said)
+    return [entry for entry, _ in group[: last + 1]]
 
 
 def _identity(element: etree._Element) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from xvirt.domainxml.devices import is_pcie
 from xvirt.domainxml.elements import alias_of, attribute
 from xvirt.domainxml.owned import owned_places
 from xvirt.domainxml.ports import add_ports, count_endpoints, count_ports
+from xvirt.domainxml.shapes import NO_SHAPE, SHAPES
 from xvirt.domainxml.tree import (
     COMMENT,
     CONTENT,
@@ -122,7 +123,7 @@ class _Overlay:
                 parent.remove(found)
         elif found is None:
             _check_aliases(wanted, path)
-            parent.append(wanted)
+            _insert(parent, wanted)
         elif patch == "replace":
             if self._may_drop(found, wanted, path):
                 if alias_of(wanted) != alias_of(found):
@@ -193,6 +194,17 @@ def _check_aliases(wanted: etree._Element, path: str) -> None:
         if item.get("name", "").startswith(RESERVED_ALIASES):
             message = f"alias {item.get('name')} is xVirt's own for what a typed field declares, and no such thing is declared"
             raise InvalidSpec([Problem(path, message, "declare it there, or use another alias that starts with ua-")])
+
+
+def _insert(parent: etree._Element, new: etree._Element) -> None:
+    """Where libvirt writes it, behind others of its name: its schema wants some elements in that order."""
+    places, _repeated = SHAPES.get(etree.QName(parent).localname, NO_SHAPE)
+    place = places.get(str(new.tag))
+    if place is None:
+        parent.append(new)
+        return
+    before = [number for number, item in enumerate(parent) if places.get(str(item.tag), len(places)) <= place]
+    parent.insert(before[-1] + 1 if before else 0, new)
 
 
 def _string(value: Any, path: str) -> str:

@@ -109,6 +109,11 @@ def _bare_copy(root: etree._Element) -> etree._Element:
     domain.tail = None
     etree.strip_tags(domain, etree.Comment, etree.ProcessingInstruction)
     remove_mark(domain)
+    for item in domain.iter():
+        if len(item) and not (item.text or "").strip():
+            item.text = None
+        if not (item.tail or "").strip():
+            item.tail = None
     return domain
 
 
