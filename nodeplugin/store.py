@@ -122,6 +122,10 @@ class Store:
         )
         return [_object(row) for row in self._query(sql, (kind, kind, namespace, namespace))]
 
+    def list_kinds(self) -> dict[str, str]:
+        """Kinds of all objects by uid."""
+        return dict(self._query("SELECT uid, kind FROM objects"))
+
     def list_uids(self) -> list[str]:
         """All uids."""
         return [uid for (uid,) in self._query("SELECT uid FROM objects ORDER BY uid")]

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 MACHINE = "VirtualMachine"
 DEFAULT_POOL = "default-pool"
 """A key of the queue that no object has: uids are UUIDs."""
+EVERYTHING, UNREADY = "everything", "unready"
+"""Keys of the waker, beside the UUIDs of networks whose machines are to be looked at."""
 PASSIVE_KINDS = frozenset({"VirtualHost"})
 GUEST_PAUSE_S = 0.5
 """A guest that was just given a device, or whose agent just came, has no new address yet; and its worker needs the CPU first."""
@@ -71,7 +73,10 @@ class Converger:
             Workers("machine", options.machine_workers, self._machine_queue, self.work),
             Workers("resource", options.resource_workers, self._resource_queue, self.work),
         )
-        self._kinds: dict[str, str] = {}
+        self._wakes = WorkQueue(host.clock)
+        self._waker = Workers("wake", 1, self._wakes, self._wake)
+        self._kinds = store.list_kinds()
+        """Of all objects. A domain that is not in here is foreign: libvirt's event thread asks nobody else."""
         self._asked_s: dict[str, float] = {}
         """When an object was last asked to become something else, until it is that."""
         self._paths: dict[str, frozenset[str]] = {}
@@ -86,7 +91,7 @@ class Converger:
         self._host.hypervisor.subscribe(self._on_event)
         self._host.images.subscribe(self.enqueue)
         self.collect_images()
-        for workers in self._workers:
+        for workers in (*self._workers, self._waker):
             workers.start()
         self.guests.start()
         self._resync.start()
@@ -96,17 +101,19 @@ class Converger:
         """Let the steps that run come to their end; machines are left alone."""
         self._stop.set()
         self.guests.stop()
-        self._machine_queue.close()
-        self._resource_queue.close()
+        for queue in (self._wakes, self._machine_queue, self._resource_queue):
+            queue.close()
         deadline_s = time.monotonic() + timeout_s
-        late = [name for workers in self._workers for name in workers.join(deadline_s - time.monotonic())]
+        late = [
+            name for workers in (*self._workers, self._waker) for name in workers.join(deadline_s - time.monotonic())
+        ]
         if late:
             # Their steps are repeated at the next start: each looks first at what is there.
             logger.warning("%s did not end within %.0f s; going on without", ", ".join(late), timeout_s)
 
     def are_workers_alive(self) -> bool:
         """Whether all threads run."""
-        return self._resync.is_alive() and all(workers.are_alive() for workers in self._workers)
+        return self._resync.is_alive() and all(workers.are_alive() for workers in (*self._workers, self._waker))
 
     def queue_lengths(self) -> tuple[int, int]:
         """Keys that are due and wait: of machines, of everything else."""
@@ -134,8 +141,8 @@ class Converger:
         """Look at everything: a full relist."""
         self._host.index.clear()
         self._resource_queue.add(DEFAULT_POOL)
-        for stored in self._store.list_objects():
-            self.enqueue(stored.uid)
+        for uid in self._store.list_uids():
+            self.enqueue(uid)
 
     def enqueue_unready(self) -> None:
         """Look at what is not ready: something that it may wait for has changed."""
@@ -285,24 +292,44 @@ class Converger:
     # what wakes
 
     def _on_event(self, event: HypervisorEvent) -> None:
-        """On libvirt's event thread: enqueue only."""
-        if event.kind is EventKind.CONNECTED:
-            self.enqueue_all()
-        elif event.kind is EventKind.DISCONNECTED:
-            for stored in self._store.list_objects():
-                self.enqueue(stored.uid)
+        """On libvirt's event thread, which must not wait: memory is changed, keys are queued, and nothing is read."""
+        if event.kind in (EventKind.CONNECTED, EventKind.DISCONNECTED):
+            self._host.index.clear()
+            self._wakes.add(EVERYTHING)
         elif event.kind is EventKind.NETWORK:
             self._host.index.drop_networks()
-            self.enqueue(event.subject)
-            self.enqueue_unready()
-            self._enqueue_plugged_in(event.subject)
+            self._bring_up(event.subject)
+            self._wakes.add(UNREADY)
+            self._wakes.add(event.subject)
         elif event.kind is EventKind.POOL:
             self._host.index.drop_pools()
             self._resource_queue.add(DEFAULT_POOL)
-            self.enqueue(event.subject)
-            self.enqueue_unready()
+            self._bring_up(event.subject)
+            self._wakes.add(UNREADY)
         else:
             self._on_domain_event(event)
+
+    def _bring_up(self, uid: str) -> bool:
+        """Enqueue an object where there is one."""
+        is_known = uid in self._kinds
+        if is_known:
+            self.enqueue(uid)
+        return is_known
+
+    def _wake(self, key: str) -> None:
+        """On a thread of its own: what an event means for objects other than its subject, once for however many events."""
+        try:
+            if key == EVERYTHING:
+                self.enqueue_all()
+            elif key == UNREADY:
+                self.enqueue_unready()
+            else:
+                self._enqueue_plugged_in(key)
+        except Exception:  # whatever it was: the thread lives on, and the key comes again
+            logger.exception("what waits for %s was not brought up; trying again", key)
+            self._wakes.retry(key)
+        else:
+            self._wakes.forgive(key)
 
     def _enqueue_plugged_in(self, uid: str) -> None:
         """Machines of a network: a tap that lost its bridge is plugged in again."""
@@ -315,12 +342,10 @@ class Converger:
 
     def _on_domain_event(self, event: HypervisorEvent) -> None:
         self._host.index.drop(event.subject)
-        if self._kind(event.subject) is None:
+        if not self._bring_up(event.subject):
             if event.kind is EventKind.LIFECYCLE:
-                self.enqueue_unready()
-            return
-        self.enqueue(event.subject)
-        if event.kind in _GUEST_EVENTS:
+                self._wakes.add(UNREADY)
+        elif event.kind in _GUEST_EVENTS:
             self.guests.poll_soon(event.subject, GUEST_PAUSE_S)
 
     def _resync_for_ever(self) -> None:
