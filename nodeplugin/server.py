@@ -29,6 +29,7 @@ from xvirt.nodeapi.v1 import node_pb2
 from xvirt.nodeapi.v1.image_pb2_grpc import add_ImageUploadsServicer_to_server
 from xvirt.nodeapi.v1.node_pb2_grpc import add_NodeServicer_to_server
 from xvirt.wire.limits import (
+    CALLS_PER_CONNECTION_MAX,
     CONNECT_TIMEOUT_MS,
     KEEPALIVE_TIME_MS,
     KEEPALIVE_TIMEOUT_MS,
@@ -52,6 +53,7 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", CALLS_PER_CONNECTION_MAX),
 ]
 
 

@@ -17,7 +17,7 @@ import grpc
 from nodeplugin.api import NodeApi
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.server_options import ServerLimits
-from nodeplugin.server_streams import StreamSlots
+from nodeplugin.server_streams import Shares, StreamSlots
 from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
 from xvirt.model.errors import (
     Forbidden,
@@ -33,7 +33,7 @@ from xvirt.nodeapi.v1 import node_pb2 as pb
 from xvirt.nodeapi.v1.node_pb2_grpc import NodeServicer
 from xvirt.wire import messages
 from xvirt.wire.limits import CONSOLE_CHUNK_BYTES
-from xvirt.wire.status import encode_error
+from xvirt.wire.status import TOO_MANY_CALLS, encode_error
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,7 +65,8 @@ def guarded(method: Callable[..., T]) -> Callable[..., T]:
     def wrapper(self: Any, request: Any, context: grpc.ServicerContext) -> T:
         began_s, outcome = time.monotonic(), OK
         try:
-            return method(self, request, context)
+            with self.shares.take(self.client(context)):
+                return method(self, request, context)
         except Exception as error:  # noqa: BLE001 - told to the caller, and logged where it is no error of ours
             outcome = type(error).__name__
             abort(context, to_error(error, method.__name__))
@@ -81,7 +82,7 @@ def guarded_stream(method: Callable[..., Iterator[T]]) -> Callable[..., Iterator
     @functools.wraps(method)
     def wrapper(self: Any, request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         try:
-            with self.slots.take(context) as slot:
+            with self.slots.take(context, self.client(context)) as slot:
                 for answer in method(self, request, context):
                     with slot.sending():
                         yield answer
@@ -110,17 +111,22 @@ class NodeCalls(NodeServicer):
         self._callers = callers
         self._limits = limits
         self.slots = StreamSlots(limits)
+        self.shares = Shares(limits.calls_per_client, "calls", TOO_MANY_CALLS)
         self.stopping = threading.Event()
 
     def _caller(self, context: grpc.ServicerContext) -> Caller:
         if self._local is not None:
             return self._local
-        names = context.auth_context().get("x509_common_name", ())
-        name = bytes(names[0]).decode(errors="replace") if names else ""
+        name = self.client(context)
         caller = self._callers.get(name)
         if caller is None:
             raise Forbidden(f"certificate of {name!r} is not in `clients` of the node's config", reason="UnknownClient")
         return caller
+
+    def client(self, context: grpc.ServicerContext) -> str:
+        """The common name of the certificate; empty behind the Unix socket, where everybody is the host's root."""
+        names = context.auth_context().get("x509_common_name", ()) if self._local is None else ()
+        return bytes(names[0]).decode(errors="replace") if names else ""
 
     @guarded
     def Apply(self, request: pb.ApplyRequest, context: grpc.ServicerContext) -> pb.ApplyResponse:

@@ -18,7 +18,9 @@ class ServerLimits:
     """Bounds of one listener; `xvirt.wire.limits` says what each is for."""
 
     streams: int = limits.STREAMS_MAX
+    streams_per_client: int = limits.STREAMS_PER_CLIENT_MAX
     calls: int = limits.CALLS_MAX
+    calls_per_client: int = limits.CALLS_PER_CLIENT_MAX
     heartbeat_interval_s: float = limits.HEARTBEAT_INTERVAL_S
     slow_reader_timeout_s: float = limits.SLOW_READER_TIMEOUT_S
     first_message_timeout_s: float = limits.FIRST_MESSAGE_TIMEOUT_S

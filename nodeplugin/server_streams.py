@@ -1,4 +1,5 @@
-"""The streams of one listener: how many there may be, and that none of them waits for its reader without end.
+"""The calls and streams of one listener: how many there may be, of each client and of all, and that no stream waits for its reader
+without end.
 
 gRPC blocks the thread that sends while the reader takes nothing; only cancelling the call gets it back.
 """
@@ -39,18 +40,69 @@ class StreamSlot:
             self._context.cancel()
 
 
+class Shares:
+    """What each client has under way, up to its share; a client without a name (the host's root) has no share but the whole."""
+
+    def __init__(self, limit: int, what: str, reason: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._reason = reason
+        self._lock = threading.Lock()
+        self._taken: dict[str, int] = {}
+
+    @contextlib.contextmanager
+    def take(self, client: str) -> Iterator[None]:
+        """One more of a client, for the block. Raises Exhausted."""
+        if client:
+            self._add(client)
+        try:
+            yield
+        finally:
+            if client:
+                self._give_back(client)
+
+    def count_clients(self) -> int:
+        """Clients that have anything under way."""
+        with self._lock:
+            return len(self._taken)
+
+    def _add(self, client: str) -> None:
+        with self._lock:
+            taken = self._taken.get(client, 0)
+            if taken >= self._limit:
+                raise Exhausted(
+                    f"{taken} {self._what} of client {client} are under way, its share of this node; wait until one ends",
+                    reason=self._reason,
+                )
+            self._taken[client] = taken + 1
+
+    def _give_back(self, client: str) -> None:
+        with self._lock:
+            left = self._taken[client] - 1
+            if left:
+                self._taken[client] = left
+            else:
+                del self._taken[client]
+
+
 class StreamSlots:
     """Slots of one listener. A thread looks after slow readers as long as there are any streams."""
 
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
+        self.shares = Shares(limits.streams_per_client, "streams", "TooManyStreams")
         self._lock = threading.Lock()
         self._open: set[StreamSlot] = set()
         self._is_watched = False
 
     @contextlib.contextmanager
-    def take(self, context: grpc.ServicerContext) -> Iterator[StreamSlot]:
+    def take(self, context: grpc.ServicerContext, client: str) -> Iterator[StreamSlot]:
         """A slot for the block. Raises Exhausted."""
+        with self.shares.take(client), self._take(context) as slot:
+            yield slot
+
+    @contextlib.contextmanager
+    def _take(self, context: grpc.ServicerContext) -> Iterator[StreamSlot]:
         slot = StreamSlot(context)
         with self._lock:
             if len(self._open) >= self._limits.streams:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tools.gen.artifacts import find_stale, generate, write
+from tools.gen.limits import LimitsFailed
 from tools.gen.stubs import StubsFailed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ def run(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         wanted = generate(ROOT)
-    except StubsFailed as error:
+    except (LimitsFailed, StubsFailed) as error:
         print(f"gen: {error}", file=sys.stderr)
         return 1
     if not options.check:

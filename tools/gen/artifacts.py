@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.gen.limits import generate_limits
 from tools.gen.stubs import generate_stubs
 from xvirt.model.kinds import KINDS
 from xvirt.model.openapi import crd
@@ -27,7 +28,7 @@ class _Dumper(yaml.SafeDumper):
 
 def generate(root: Path) -> dict[Path, bytes]:
     """Content by path below the root."""
-    return {**generate_crds(), **generate_reference(), **generate_stubs(root)}
+    return {**generate_crds(), **generate_reference(), **generate_limits(root), **generate_stubs(root)}
 
 
 def generate_crds() -> dict[Path, bytes]:

@@ -1,8 +1,8 @@
 """How long a client waits, and what it asks again: one table for both clients, and the attempts of one call. Pure: times are given.
 
-          +---------------- pause, twice as long each time ----------------+
-          v                                                                |
-attempt (what is left of the deadline) --NodeUnreachable, SAFE, time left--+
+          +---------------- pause, twice as long each time --------------------------------+
+          v                                                                                |
+attempt (what is left of the deadline) --NodeUnreachable or TooManyCalls, SAFE, time left--+
           |
           +-- answer, another error, NEVER, or no time left --> the caller
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-from xvirt.model.errors import Unavailable, XvirtError
+from xvirt.model.errors import Exhausted, Unavailable, XvirtError
 from xvirt.wire.limits import HEARTBEAT_INTERVAL_S, UNARY_TIMEOUT_S
-from xvirt.wire.status import UNREACHABLE
+from xvirt.wire.status import TOO_MANY_CALLS, UNREACHABLE
 
 PAUSE_FIRST_S = 0.1
 PAUSE_MAX_S = 1.0
@@ -95,7 +95,9 @@ class Attempts:
     def pause_s(self, failure: XvirtError, now_s: float) -> float | None:
         """How long to wait before the next attempt; None where the failure is the caller's."""
         is_lost = isinstance(failure, Unavailable) and failure.reason == UNREACHABLE
-        if not (is_lost and self._is_repeatable) or now_s + self._pause_s > self._last_begin_s:
+        is_crowded = isinstance(failure, Exhausted) and failure.reason == TOO_MANY_CALLS
+        last_begin_s = self._deadline_s if is_crowded else self._last_begin_s
+        if not ((is_lost or is_crowded) and self._is_repeatable) or now_s + self._pause_s > last_begin_s:
             return None
         pause_s, self._pause_s = self._pause_s, min(self._pause_s * 2, PAUSE_MAX_S)
         return pause_s

@@ -32,9 +32,16 @@ FIRST_MESSAGE_TIMEOUT_S = 10.0
 
 STREAMS_MAX = 64
 """Watches, logs and consoles at once, per listener: so nobody behind TLS can keep the host's root from its node."""
+STREAMS_PER_CLIENT_MAX = 32
+"""Of these, of one client behind TLS: half, so that the others find one."""
 UNARY_THREADS = 16
+CALLS_PER_CLIENT_MAX = 8
+"""Calls of one client behind TLS that run at once: half the threads. More are refused at once, as `TooManyCalls`, which xVirt's clients
+repeat until their deadline."""
 CALLS_MAX = 512
 """Calls at once, waiting ones included, per listener; more are refused at once."""
+CALLS_PER_CONNECTION_MAX = 128
+"""Calls and streams of one connection; HTTP/2 has the client hold back what is beyond."""
 CONSOLE_CHUNK_BYTES = 16 << 10
 CONSOLE_QUEUE_CHUNKS = 64
 """Input of a console that the client holds back before `write` waits."""

@@ -33,6 +33,8 @@ from xvirt.nodeapi.v1 import node_pb2 as pb
 from xvirt.wire.limits import ERROR_DETAIL_MAX_BYTES, ERROR_MESSAGE_MAX_BYTES, ERROR_TEXT_MAX_BYTES
 
 DETAIL_KEY = "xvirt-error-bin"
+TOO_MANY_CALLS = "TooManyCalls"
+"""Reason of a call that was refused before it began: the same client has its share of calls under way."""
 UNREACHABLE = "NodeUnreachable"
 TLS_REFUSED = "TlsRefused"
 _Code = grpc.StatusCode

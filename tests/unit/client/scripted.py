@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,7 +120,9 @@ class ScriptedNode:
 class Served:
     """A ScriptedNode that is served; `stop` may be called twice."""
 
-    def __init__(self, directory: Path, *, tls: TlsFiles | None = None, **options: Any) -> None:
+    def __init__(
+        self, directory: Path, *, tls: TlsFiles | None = None, clients: tuple[str, ...] = ("admin",), **options: Any
+    ) -> None:
         self.api = ScriptedNode()
         self.socket = directory / "node.sock"
         self._options = ServerOptions(
@@ -127,7 +130,7 @@ class Served:
             local_caller=LOCAL,
             listen="127.0.0.1:0" if tls is not None else None,
             tls=tls,
-            callers={"admin": REMOTE},
+            callers={name: dataclasses.replace(REMOTE, name=name) for name in clients},
             **options,
         )
         self.start()
