@@ -19,6 +19,7 @@ from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.server_options import ServerLimits
 from nodeplugin.server_streams import Shares, StreamSlots
 from nodeplugin.telemetry import OK, SILENT, Telemetry, Work
+from nodeplugin.views import EncodedViews
 from xvirt.model.errors import (
     Forbidden,
     InternalError,
@@ -111,6 +112,7 @@ class NodeCalls(NodeServicer):
         self._callers = callers
         self._limits = limits
         self.slots = StreamSlots(limits)
+        self._encoded = EncodedViews()
         self.shares = Shares(limits.calls_per_client, "calls", TOO_MANY_CALLS)
         self.stopping = threading.Event()
 
@@ -145,7 +147,7 @@ class NodeCalls(NodeServicer):
     @guarded
     def List(self, request: pb.ListRequest, context: grpc.ServicerContext) -> pb.ListResponse:
         views = self._api.list_objects(self._caller(context), request.kind, request.namespace)
-        return pb.ListResponse(objects=[messages.encode_view(view) for view in views])
+        return pb.ListResponse(objects=self._encoded.encode(views))
 
     @guarded
     def Operate(self, request: pb.OperateRequest, context: grpc.ServicerContext) -> pb.Operation:

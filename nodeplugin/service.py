@@ -35,6 +35,7 @@ from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject, remember_document
 from nodeplugin.store import Store
 from nodeplugin.uploading import open_upload
+from nodeplugin.views import Views
 from xvirt.model.codec import canonical_json, parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, XvirtError
 from xvirt.model.exchange import (
@@ -83,6 +84,7 @@ class NodeService:
         self._identity = identity
         self._host = host
         self._store = store
+        self._views = Views(store)
         self._hub = hub
         self._converger = converger
         self._clock: Clock = host.clock
@@ -242,7 +244,7 @@ class NodeService:
 
     def list_objects(self, caller: Caller, kind: str, namespace: str) -> list[ObjectView]:
         _check_kind(kind)
-        return [stored.view() for stored in self._store.list_objects(kind, namespace) if may_see(caller, stored.ref)]
+        return self._views.list(kind, namespace, lambda ref: may_see(caller, ref))
 
     def watch(self, caller: Caller, kind: str, namespace: str) -> Subscription:
         _check_kind(kind)
@@ -251,7 +253,7 @@ class NodeService:
             is_asked = kind in ("", ref.kind) and namespace in ("", ref.namespace)
             return is_asked and may_see(caller, ref)
 
-        return self._hub.subscribe(wants, lambda: [item.view() for item in self._store.list_objects(kind, namespace)])
+        return self._hub.subscribe(wants, lambda: self._views.list(kind, namespace, wants))
 
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]:
         uid = self._visible(caller, ref).uid if ref is not None else ""

@@ -61,6 +61,8 @@ class Store:
         self._lock = threading.RLock()
         self._sync = Sync.DISK
         self._changes = 0
+        self._stamp = 0
+        self._stamps: dict[str, int] = {}
         self._connection = open_file(path)
 
     def ping(self) -> None:
@@ -122,6 +124,27 @@ class Store:
         )
         return [_object(row) for row in self._query(sql, (kind, kind, namespace, namespace))]
 
+    def list_stamps(self, kind: str = "", namespace: str = "") -> list[tuple[ObjectRef, int]]:
+        """As `list_objects`, but only who they are, each with a number that grows whenever its document, token or status is written."""
+        sql = (
+            "SELECT uid, authority, kind, namespace, name FROM objects WHERE (?='' OR kind=?) AND (?='' OR namespace=?)"
+            " ORDER BY kind, namespace, name"
+        )
+        with self._lock:
+            rows = self._query(sql, (kind, kind, namespace, namespace))
+            return [
+                (
+                    ObjectRef(kind=kind, namespace=namespace, name=name, uid=uid, authority=authority),
+                    self._stamps.get(uid, 0),
+                )
+                for uid, authority, kind, namespace, name in rows
+            ]
+
+    def _mark(self, uid: str) -> None:
+        """Within a transaction, which holds the lock: whoever sees the new number sees what was written, or what was rolled back."""
+        self._stamp += 1
+        self._stamps[uid] = self._stamp
+
     def list_kinds(self) -> dict[str, str]:
         """Kinds of all objects by uid."""
         return dict(self._query("SELECT uid, kind FROM objects"))
@@ -146,11 +169,13 @@ class Store:
                 _row(item),
             )
             self._changes += 1
+            self._mark(item.uid)
 
     def set_status(self, uid: str, status: Mapping[str, Any]) -> None:
         """Replace an object's status; nothing where the object is gone."""
         with self._transaction(Sync.CACHE) as connection:
             connection.execute("UPDATE objects SET status=? WHERE uid=?", (_dump(status), uid))
+            self._mark(uid)
 
     def update_run(self, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:
         """Read, change and write a run record in one transaction. Raises NotFound."""
@@ -171,6 +196,7 @@ class Store:
             for table in ("objects", "operations", "events", "journal"):
                 connection.execute(f"DELETE FROM {table} WHERE uid=?", (uid,))
             self._changes += 1
+            self._stamps.pop(uid, None)
 
     def tombstone(self, uid: str) -> Tombstone | None:
         """The token that a deleted object had."""

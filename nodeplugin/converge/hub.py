@@ -52,7 +52,7 @@ class Subscription:
         """Put the snapshot in; it does not count against the limit."""
         with self._condition:
             self._limit += len(events)
-            self._queue.extendleft(reversed(events))
+            self._queue.extend(events)
             self._condition.notify()
 
     def next_event(self, timeout_s: float) -> WatchEvent | None:
@@ -81,13 +81,13 @@ class Hub:
         self._readers: set[Subscription] = set()
 
     def subscribe(self, wants: Callable[[ObjectRef], bool], snapshot: Callable[[], list[ObjectView]]) -> Subscription:
-        """Register first, then read the snapshot: a change in between comes twice rather than never."""
+        """Nothing is told while the snapshot is read, so that its numbers are below those of all deltas; what was stored before and is
+        told afterwards comes twice rather than never."""
         subscription = Subscription(self, wants)
         with self._lock:
+            events = [self._event(WatchType.OBJECT, object=view) for view in snapshot() if wants(view.ref)]
+            subscription.prime([*events, self._event(WatchType.SYNCED)])
             self._readers.add(subscription)
-        views = snapshot()
-        events = [self._event(WatchType.OBJECT, object=view) for view in views if wants(view.ref)]
-        subscription.prime([*events, self._event(WatchType.SYNCED)])
         return subscription
 
     def count_readers(self) -> int:

@@ -13,13 +13,15 @@ def read_json(text: str | bytes) -> Any:
     Raises ValueError for broken text, a key given twice, numbers that no double holds, NaN, half a surrogate pair, and nesting
     beyond Python's own limit.
     """
+    is_clean = isinstance(text, bytes)
     if isinstance(text, bytes):
         text = text.decode()
     try:
         value = json.loads(text, object_pairs_hook=_build_map, parse_float=_read_float, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    if not _is_encodable(value):
+    # UTF-8 holds no half characters: only an escape brings one in.
+    if not (is_clean and "\\ud" not in text and "\\uD" not in text) and not _is_encodable(value):
         raise ValueError("text holds half of a surrogate pair, which is no character")
     return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from nodeplugin.converge.hub import READER_QUEUE_MAX, Hub, may_see
@@ -63,3 +65,20 @@ def test_a_caller_sees_its_own_authority_and_namespaces_alone(
 ) -> None:
     caller = Caller(name="c", authorities=("local",), namespaces=namespaces, profiles=())
     assert may_see(caller, _view("a", authority=authority).ref) is is_seen
+
+
+def test_what_happens_while_a_snapshot_is_read_is_numbered_after_it() -> None:
+    hub = Hub("boot")
+    changing = threading.Thread(target=lambda: hub.object_changed(lambda: _view("a")))
+
+    def snapshot() -> list[ObjectView]:
+        changing.start()
+        changing.join(0.05)  # it waits for the snapshot, or has been told to a reader that is not there yet
+        return [_view("a")]
+
+    reader = hub.subscribe(lambda ref: True, snapshot)
+    changing.join(30)
+    events = [reader.next_event(30.0) for _ in range(3)]
+    assert [event.type for event in events if event] == [WatchType.OBJECT, WatchType.SYNCED, WatchType.OBJECT]
+    numbers = [event.sequence for event in events if event]
+    assert numbers == sorted(set(numbers))
