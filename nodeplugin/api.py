@@ -16,6 +16,7 @@ from xvirt.model.exchange import (
     ApplyResult,
     Caller,
     Description,
+    Detail,
     Event,
     NodeDescription,
     ObjectRef,
@@ -47,7 +48,9 @@ class NodeApi(Protocol):
 
     def get(self, caller: Caller, ref: ObjectRef) -> ObjectView: ...
 
-    def list_objects(self, caller: Caller, kind: str, namespace: str) -> list[ObjectView]: ...
+    def list_objects(
+        self, caller: Caller, kind: str, namespace: str, detail: Detail = Detail.WHOLE
+    ) -> list[ObjectView]: ...
 
     def watch(self, caller: Caller, kind: str, namespace: str) -> WatchSubscription: ...
 

@@ -29,7 +29,7 @@ from xvirt.model.errors import (
     Unsupported,
     XvirtError,
 )
-from xvirt.model.exchange import Caller, WatchEvent, WatchType
+from xvirt.model.exchange import Caller, Detail, WatchEvent, WatchType
 from xvirt.nodeapi.v1 import node_pb2 as pb
 from xvirt.nodeapi.v1.node_pb2_grpc import NodeServicer
 from xvirt.wire import messages
@@ -112,7 +112,7 @@ class NodeCalls(NodeServicer):
         self._callers = callers
         self._limits = limits
         self.slots = StreamSlots(limits)
-        self._encoded = EncodedViews()
+        self._encoded = {detail: EncodedViews() for detail in Detail}
         self.shares = Shares(limits.calls_per_client, "calls", TOO_MANY_CALLS)
         self.stopping = threading.Event()
 
@@ -146,8 +146,9 @@ class NodeCalls(NodeServicer):
 
     @guarded
     def List(self, request: pb.ListRequest, context: grpc.ServicerContext) -> pb.ListResponse:
-        views = self._api.list_objects(self._caller(context), request.kind, request.namespace)
-        return pb.ListResponse(objects=self._encoded.encode(views))
+        detail = messages.decode_detail(request)
+        views = self._api.list_objects(self._caller(context), request.kind, request.namespace, detail)
+        return pb.ListResponse(objects=self._encoded[detail].encode(views))
 
     @guarded
     def Operate(self, request: pb.OperateRequest, context: grpc.ServicerContext) -> pb.Operation:

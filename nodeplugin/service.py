@@ -44,6 +44,7 @@ from xvirt.model.exchange import (
     Caller,
     DescribedPart,
     Description,
+    Detail,
     DryRun,
     Event,
     EventType,
@@ -242,9 +243,11 @@ class NodeService:
     def get(self, caller: Caller, ref: ObjectRef) -> ObjectView:
         return self._visible(caller, ref).view()
 
-    def list_objects(self, caller: Caller, kind: str, namespace: str) -> list[ObjectView]:
+    def list_objects(
+        self, caller: Caller, kind: str, namespace: str, detail: Detail = Detail.WHOLE
+    ) -> list[ObjectView]:
         _check_kind(kind)
-        return self._views.list(kind, namespace, lambda ref: may_see(caller, ref))
+        return self._views.list(kind, namespace, lambda ref: may_see(caller, ref), detail)
 
     def watch(self, caller: Caller, kind: str, namespace: str) -> Subscription:
         _check_kind(kind)

@@ -5,11 +5,13 @@ What is kept is as old as the store's stamp of it; documents and statuses are ne
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from nodeplugin.store import Store
-from xvirt.model.exchange import ObjectRef, ObjectView
+from xvirt.model.exchange import Detail, ObjectRef, ObjectView
 from xvirt.nodeapi.v1 import node_pb2 as pb
 from xvirt.wire.messages import encode_view
 
@@ -23,9 +25,11 @@ class Views:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[int, ObjectView]] = {}
+        self._kept: dict[str, tuple[int, dict[Detail, ObjectView]]] = {}
 
-    def list(self, kind: str, namespace: str, wants: Callable[[ObjectRef], bool]) -> list[ObjectView]:
+    def list(
+        self, kind: str, namespace: str, wants: Callable[[ObjectRef], bool], detail: Detail = Detail.WHOLE
+    ) -> list[ObjectView]:
         """Objects of a kind and namespace (empty: all) that somebody wants, by kind, namespace and name."""
         stamps = self._store.list_stamps(kind, namespace)
         found = [self._view(ref, stamp) for ref, stamp in stamps if wants(ref)]
@@ -33,14 +37,14 @@ class Views:
             if not kind and not namespace and len(self._kept) > len(stamps) + SPARE_MAX:
                 present = {ref.uid for ref, _ in stamps}
                 self._kept = {uid: entry for uid, entry in self._kept.items() if uid in present}
-        return [view for view in found if view is not None]
+        return [views[detail] for views in found if views is not None]
 
     def forget(self, uid: str) -> None:
         """The object is gone."""
         with self._lock:
             self._kept.pop(uid, None)
 
-    def _view(self, ref: ObjectRef, stamp: int) -> ObjectView | None:
+    def _view(self, ref: ObjectRef, stamp: int) -> dict[Detail, ObjectView] | None:
         with self._lock:
             kept = self._kept.get(ref.uid)
         if kept is not None and kept[0] == stamp:
@@ -50,9 +54,24 @@ class Views:
             self.forget(ref.uid)
             return None
         view = stored.view()  # maybe newer than the stamp: then it is read once more the next time
+        views = {Detail.WHOLE: view, Detail.STATE: state_of(view)}
         with self._lock:
-            self._kept[ref.uid] = (stamp, view)
-        return view
+            self._kept[ref.uid] = (stamp, views)
+        return views
+
+
+_STATE = ("observedGeneration", "printableStatus", "powerState", "conditions")
+_NAMES = ("name", "namespace", "uid", "generation", "labels")
+
+
+def state_of(view: ObjectView) -> ObjectView:
+    """The object without its spec and without what its status tells beyond state and conditions."""
+    whole = view.document
+    document: dict[str, Any] = {key: whole[key] for key in ("apiVersion", "kind") if key in whole}
+    document["metadata"] = {key: whole["metadata"][key] for key in _NAMES if key in whole["metadata"]}
+    if "status" in whole:
+        document["status"] = {key: whole["status"][key] for key in _STATE if key in whole["status"]}
+    return dataclasses.replace(view, document=document)
 
 
 class EncodedViews:

@@ -14,7 +14,7 @@ from xvirt.cli.words import WrongWords, parse_kind, parse_refs
 from xvirt.client.blocking import NodeClient
 from xvirt.client.target import make_target
 from xvirt.model.errors import InvalidSpec
-from xvirt.model.exchange import ObjectRef, ObjectView
+from xvirt.model.exchange import Detail, ObjectRef, ObjectView
 from xvirt.model.kinds import Kind
 from xvirt.model.meta import Scope
 from xvirt.wire.limits import UNARY_TIMEOUT_S
@@ -58,9 +58,11 @@ class Selection:
         return bool(self.selector) or self.is_all
 
 
-def list_kind(client: NodeClient, kind: Kind, namespace: str, selector: str = "") -> list[ObjectView]:
+def list_kind(
+    client: NodeClient, kind: Kind, namespace: str, selector: str = "", detail: Detail = Detail.WHOLE
+) -> list[ObjectView]:
     """Objects of a kind; an empty namespace means all."""
-    views = client.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace)
+    views = client.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace, detail)
     return [view for view in views if matches(selector, lookup(view.document, "metadata.labels") or {})]
 
 
@@ -75,6 +77,6 @@ def choose_refs(
         raise WrongWords("-l and --all go with a kind and without names: KIND -l a=b")
     found: list[ObjectRef] = []
     for word in kinds[0].split(","):
-        views = list_kind(client, parse_kind(word), session.namespace, selection.selector)
+        views = list_kind(client, parse_kind(word), session.namespace, selection.selector, Detail.STATE)
         found += [dataclasses.replace(view.ref, uid="", authority="") for view in views]
     return found

@@ -22,6 +22,7 @@ from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
     Description,
+    Detail,
     Event,
     NodeDescription,
     ObjectRef,
@@ -73,8 +74,10 @@ class AsyncNodeClient:
     async def get(self, ref: ObjectRef) -> ObjectView:
         return await self._ask(calls.get(ref))
 
-    async def list_objects(self, kind: str = "", namespace: str = "") -> list[ObjectView]:
-        return await self._ask(calls.list_objects(kind, namespace))
+    async def list_objects(
+        self, kind: str = "", namespace: str = "", detail: Detail = Detail.WHOLE
+    ) -> list[ObjectView]:
+        return await self._ask(calls.list_objects(kind, namespace, detail))
 
     async def operate(self, call: OperateCall) -> Operation:
         return await self._ask(calls.operate(call))

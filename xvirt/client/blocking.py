@@ -22,6 +22,7 @@ from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
     Description,
+    Detail,
     Event,
     NodeDescription,
     ObjectRef,
@@ -78,8 +79,8 @@ class NodeClient:
     def get(self, ref: ObjectRef) -> ObjectView:
         return self._ask(calls.get(ref))
 
-    def list_objects(self, kind: str = "", namespace: str = "") -> list[ObjectView]:
-        return self._ask(calls.list_objects(kind, namespace))
+    def list_objects(self, kind: str = "", namespace: str = "", detail: Detail = Detail.WHOLE) -> list[ObjectView]:
+        return self._ask(calls.list_objects(kind, namespace, detail))
 
     def operate(self, call: OperateCall) -> Operation:
         return self._ask(calls.operate(call))

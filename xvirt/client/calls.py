@@ -12,6 +12,7 @@ from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
     Description,
+    Detail,
     Event,
     NodeDescription,
     ObjectRef,
@@ -60,9 +61,8 @@ def get(ref: ObjectRef) -> Call[ObjectView]:
     return Call(Method.GET, pb.GetRequest(ref=messages.encode_ref(ref)), messages.decode_view)
 
 
-def list_objects(kind: str, namespace: str) -> Call[list[ObjectView]]:
-    scope = messages.encode_ref(ObjectRef(kind=kind, namespace=namespace))
-    request = pb.ListRequest(kind=scope.kind, namespace=scope.namespace)
+def list_objects(kind: str, namespace: str, detail: Detail) -> Call[list[ObjectView]]:
+    request = messages.encode_list(kind, namespace, detail)
     return Call(Method.LIST, request, lambda answer: [messages.decode_view(item) for item in answer.objects])
 
 

@@ -27,6 +27,13 @@ class DryRun(enum.Enum):
     PLAN = "plan"
 
 
+class Detail(enum.Enum):
+    """How much of each object List tells: the whole, or its state alone (names, labels, state and conditions, no spec)."""
+
+    WHOLE = "whole"
+    STATE = "state"
+
+
 class Verb(enum.Enum):
     """One-shot acts upon a machine."""
 

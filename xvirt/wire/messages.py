@@ -14,6 +14,7 @@ from xvirt.model.exchange import (
     ApplyResult,
     DescribedPart,
     Description,
+    Detail,
     Document,
     DryRun,
     Event,
@@ -53,6 +54,7 @@ _VERBS = {verb: pb.Verb.Value(verb.name) for verb in Verb}
 _STATES = {state: pb.Operation.State.Value(state.name) for state in OperationState}
 _WATCH_TYPES = {kind: pb.WatchEvent.Type.Value(kind.name) for kind in WatchType}
 _ORPHAN_KINDS = {kind: pb.Orphan.Kind.Value(kind.name) for kind in OrphanKind}
+_DETAILS = {Detail.WHOLE: pb.DETAIL_WHOLE, Detail.STATE: pb.DETAIL_STATE}
 _DRY_RUNS = {DryRun.NONE: pb.DRY_RUN_NONE, DryRun.PLAN: pb.DRY_RUN_PLAN}
 
 
@@ -156,6 +158,16 @@ def decode_view(message: pb.Object) -> ObjectView:
         token=decode_token(message.token),
         is_deleting=message.deleting,
     )
+
+
+@sendable
+def encode_list(kind: str, namespace: str, detail: Detail) -> pb.ListRequest:
+    return pb.ListRequest(kind=kind, namespace=namespace, detail=_DETAILS[detail])
+
+
+def decode_detail(message: pb.ListRequest) -> Detail:
+    """Raises InvalidSpec for a detail of a newer release."""
+    return _back(_DETAILS, message.detail, "detail")
 
 
 @sendable

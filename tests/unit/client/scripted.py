@@ -17,6 +17,7 @@ from xvirt.client.target import Target
 from xvirt.model.exchange import (
     Caller,
     Description,
+    Detail,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -78,7 +79,7 @@ class ScriptedNode:
     def get(self, caller: Caller, ref: ObjectRef) -> Any:
         return self._answer("get", caller, ref)
 
-    def list_objects(self, caller: Caller, kind: str, namespace: str) -> Any:
+    def list_objects(self, caller: Caller, kind: str, namespace: str, detail: Detail = Detail.WHOLE) -> Any:
         return self._answer("list_objects", caller, kind, namespace)
 
     def watch(self, caller: Caller, kind: str, namespace: str) -> Any:

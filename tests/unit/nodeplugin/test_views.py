@@ -12,7 +12,7 @@ from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from nodeplugin.views import EncodedViews, Views
 from xvirt.model.errors import Exhausted
-from xvirt.model.exchange import ObjectRef, ObjectView
+from xvirt.model.exchange import Detail, ObjectRef, ObjectView
 from xvirt.wire.messages import encode_view
 
 
@@ -107,6 +107,30 @@ def test_kind_namespace_and_caller_choose(store: Store) -> None:
     assert [view.ref.uid for view in views.list("VirtualMachine", "other", _all)] == ["u-x"]
     assert views.list("VirtualDisk", "", _all) == []
     assert [view.ref.name for view in views.list("", "default", lambda ref: ref.name != "b")] == ["a", "c"]
+
+
+def test_a_list_of_states_has_no_spec_and_follows_changes_too(store: Store) -> None:
+    views = Views(store)
+    status = {
+        "printableStatus": "Running",
+        "powerState": "Running",
+        "observedGeneration": 1,
+        "uuid": "u",
+        "conditions": [],
+    }
+    store.set_status("u-b", status)
+    listed = views.list("", "", _all, Detail.STATE)
+    assert listed[1].document == {
+        "kind": "VirtualMachine",
+        "metadata": {"name": "b", "uid": "u-b", "generation": 1},
+        "status": {
+            name: status[name] for name in ("observedGeneration", "printableStatus", "powerState", "conditions")
+        },
+    }
+    assert (listed[1].ref, listed[1].token) == (_listed(views, store)[1].ref, _listed(views, store)[1].token)
+    assert all(old is new for old, new in zip(listed, views.list("", "", _all, Detail.STATE), strict=True))
+    store.set_status("u-b", {"printableStatus": "Stopped"})
+    assert views.list("", "", _all, Detail.STATE)[1].document["status"] == {"printableStatus": "Stopped"}
 
 
 def test_what_is_gone_is_kept_no_longer(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

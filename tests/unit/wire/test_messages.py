@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from xvirt.model.exchange import (
     ApplyResult,
     DescribedPart,
     Description,
+    Detail,
     DryRun,
     Event,
     EventType,
@@ -79,6 +81,10 @@ PAIRS: list[tuple[Any, Any, Any]] = [
             ),
         )
         for kind in OrphanKind
+    ),
+    *(
+        (functools.partial(messages.encode_list, "VirtualMachine", "red"), messages.decode_detail, detail)
+        for detail in Detail
     ),
     *(
         (

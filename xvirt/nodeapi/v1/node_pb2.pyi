@@ -55,6 +55,23 @@ IMPACT_RESTART: Impact.ValueType  # 2
 IMPACT_REFUSED: Impact.ValueType  # 3
 Global___Impact: _TypeAlias = Impact  # noqa: Y015
 
+class _Detail:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DetailEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Detail.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DETAIL_WHOLE: _Detail.ValueType  # 0
+    DETAIL_STATE: _Detail.ValueType  # 1
+    """Documents without spec: names, labels, states and conditions."""
+
+class Detail(_Detail, metaclass=_DetailEnumTypeWrapper): ...
+
+DETAIL_WHOLE: Detail.ValueType  # 0
+DETAIL_STATE: Detail.ValueType  # 1
+"""Documents without spec: names, labels, states and conditions."""
+Global___Detail: _TypeAlias = Detail  # noqa: Y015
+
 class _Verb:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -397,19 +414,22 @@ class ListRequest(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     NAMESPACE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """empty: all kinds"""
     namespace: _builtins.str
     """empty: all that the caller may see"""
+    detail: Global___Detail.ValueType
     def __init__(
         self,
         *,
         kind: _builtins.str = ...,
         namespace: _builtins.str = ...,
+        detail: Global___Detail.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "namespace", b"namespace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "kind", b"kind", "namespace", b"namespace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
