@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 
 from nodeplugin.hypervisor.port import DomainRecord, DomainState, InterfaceAddress, VolumeFacts
+from nodeplugin.plan.confinement import confinement
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
@@ -236,6 +237,8 @@ def _extra_conditions(
         generation,
     )
     conditions = [restart, agent]
+    if facts is not None:
+        conditions.append(confinement(facts, generation))
     if plan.drift:
         message = "; ".join(plan.drift)
         conditions.append(condition(ConditionType.DRIFTED, TRUE, "ChangedByHand", message, generation))

@@ -54,3 +54,31 @@ def test_a_machine_runs_as_the_qemu_user_with_its_disks_seed_and_console(declare
         "default_guest.image.qcow2",
         "default_web_root.qcow2",
     ]
+
+
+def _can_read(declared: Declared, name: str) -> bool:
+    """Whether a process of QEMU's user opens a machine's disk."""
+    path = f"/var/lib/xvirt/pool/default_{name}_root.qcow2"
+    as_qemu = ["setpriv", "--reuid=libvirt-qemu", "--regid=libvirt-qemu", "--clear-groups", "head", "-c4", path]
+    return declared.node.run(as_qemu, check=False).returncode == 0
+
+
+def test_row_83_a_machine_tells_what_holds_its_qemu_and_its_disk_is_closed_while_it_is_off(declared: Declared) -> None:
+    other = vm("other")
+    for name in ("web", "other"):
+        declared.apply(machine(name))
+    try:
+        for ref in (WEB, other):
+            seen = declared.wait(ref, lambda seen: seen["status"]["powerState"] == "Running", "running")
+        (confined,) = [item for item in seen["status"]["conditions"] if item["type"] == "Confined"]
+        assert (confined["status"], confined["reason"]) == ("False", "NoSecurityDriver")
+        uid, gid = (declared.node.run(["id", flag, "libvirt-qemu"]).stdout.strip() for flag in ("-u", "-g"))
+        assert f"user and group +{uid}:+{gid}" in confined["message"]
+        assert _can_read(declared, "web")
+        declared.operate(other, Verb.STOP)
+        declared.wait(other, lambda seen: seen["status"]["powerState"] == "Stopped", "off")
+        assert not _can_read(declared, "other")
+        assert _can_read(declared, "web")
+    finally:
+        for ref in (WEB, other):
+            declared.delete(ref)

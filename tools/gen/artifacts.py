@@ -12,6 +12,7 @@ from tools.gen.stubs import generate_stubs
 from xvirt.model.kinds import KINDS
 from xvirt.model.openapi import crd
 from xvirt.model.reference import index, reference
+from xvirt.policy.reference import reference as policy_reference
 
 GENERATED_DIRECTORIES = (Path("crds"), Path("docs/reference"))
 """Directories that hold nothing else: a file there that is not generated any more is stale."""
@@ -42,10 +43,10 @@ def generate_crds() -> dict[Path, bytes]:
 
 
 def generate_reference() -> dict[Path, bytes]:
-    """One page per kind and their index."""
+    """One page per kind, their index, and the rules of the policy."""
     folder = Path("docs/reference")
     pages = {folder / f"{kind.singular}.md": reference(kind).encode() for kind in KINDS}
-    return {folder / "README.md": index().encode(), **pages}
+    return {folder / "README.md": index().encode(), folder / "policy.md": policy_reference().encode(), **pages}
 
 
 def find_stale(root: Path, wanted: Mapping[Path, bytes]) -> list[Path]:

@@ -65,9 +65,19 @@ class MemoryDeviceFacts:
     current_bytes: int
 
 
+@dataclasses.dataclass(frozen=True)
+class SecurityLabel:
+    """What one of libvirt's security drivers runs QEMU as: `model` is apparmor, selinux or dac (user and group); `label` is empty
+    where it does nothing."""
+
+    model: str
+    label: str
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DomainFacts:
-    """One domain XML. `vcpus_floor`: vCPUs that cannot be unplugged; `memory_bytes` includes memory devices."""
+    """One domain XML. `vcpus_floor`: vCPUs that cannot be unplugged; `memory_bytes` includes memory devices;
+    `security` and `cgroup` are known of a running domain."""
 
     uuid: str
     name: str
@@ -83,6 +93,8 @@ class DomainFacts:
     nics: tuple[NicFacts, ...]
     mark: OwnershipMark | None
     is_agent_connected: bool
+    security: tuple[SecurityLabel, ...]
+    cgroup: str
     free_pcie_ports: int
     io_threads: frozenset[int]
     """Their numbers."""
@@ -109,6 +121,8 @@ def read_domain(root: etree._Element) -> DomainFacts:
         nics=tuple(_nic(element) for element in root.iterfind("devices/interface")),
         mark=read_mark(root),
         is_agent_connected=_is_agent_connected(root),
+        security=tuple(_security_label(item) for item in root.iterfind("seclabel")),
+        cgroup=text_of(root, "resource/partition"),
         free_pcie_ports=count_free_ports(root),
         io_threads=read_io_threads(root),
     )
@@ -177,6 +191,11 @@ def _nic(element: etree._Element) -> NicFacts:
         model=attribute(element, "model", "type"),
         xml=to_text(element),
     )
+
+
+def _security_label(element: etree._Element) -> SecurityLabel:
+    label = "" if element.get("type") == "none" else text_of(element, "label")
+    return SecurityLabel(element.get("model", ""), label)
 
 
 def _is_agent_connected(root: etree._Element) -> bool:

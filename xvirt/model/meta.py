@@ -73,7 +73,8 @@ class ConditionStatus(enum.Enum):
 
 
 class ConditionType(enum.Enum):
-    """The conditions of DESIGN law 10; `Drifted` and `Accelerated` stand only where they have something to say."""
+    """The conditions of DESIGN law 10; `Drifted` and `Accelerated` stand only where they have something to say, `Confined` only of
+    a machine that runs."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -83,6 +84,7 @@ class ConditionType(enum.Enum):
     AGENT_CONNECTED = "AgentConnected"
     DRIFTED = "Drifted"
     ACCELERATED = "Accelerated"
+    CONFINED = "Confined"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
