@@ -5,7 +5,7 @@ import warnings
 
 from xvirt.nodeapi.v1 import node_pb2 as xvirt_dot_nodeapi_dot_v1_dot_node__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
