@@ -12,6 +12,7 @@ from nodeplugin.images.limits import DEFAULT_LIMITS
 from nodeplugin.images.policy import PrivateAddresses
 from nodeplugin.logs import LogFormat, LogLevel
 from xvirt import API_VERSION
+from xvirt.model.authority import LOCAL, STACKS, is_served
 from xvirt.model.codec import decode
 from xvirt.model.documents import load_documents
 from xvirt.model.errors import InvalidSpec, Problem
@@ -88,7 +89,9 @@ class ClientConfig:
     """Who a client certificate stands for."""
 
     common_name: str = field("Common name of the certificate.", FIXED)
-    authority: str = field("Authority that it acts for.", FIXED, default="local")
+    authority: str = field(
+        "Authority that it acts for; `acme/*/*` for all stacks of an organization.", FIXED, default=LOCAL
+    )
     namespaces: tuple[str, ...] = field("Namespaces that it may use; `*` for all.", FIXED, default=("*",))
     profiles: tuple[str, ...] = field(
         "Policy profiles that it may use, the strictest first.", FIXED, default=("restricted",)
@@ -149,7 +152,7 @@ class NodeConfig:
             "metricsListen",
         ),
         Rule(
-            lambda config: all(client.authority in config.authorities for client in config.clients),
+            lambda config: all(is_served(config.authorities, client.authority) for client in config.clients),
             "",
             "a client acts for an authority that is not in authorities; add it there",
             "clients",
@@ -183,7 +186,9 @@ class NodeConfig:
     namespaces: tuple[NamespaceConfig, ...] = field(
         "Namespaces with policy profiles of their own.", FIXED, default=(), max_items=1000
     )
-    authorities: tuple[str, ...] = field("Authorities that may own objects here.", FIXED, default=("local",))
+    authorities: tuple[str, ...] = field(
+        "Authorities that may own objects here; `*/*/*` is every Pulumi stack.", FIXED, default=(LOCAL, STACKS)
+    )
     resync_interval_seconds: int = field(
         "Pause between full looks at everything.", FIXED, default=300, unit="s", minimum=5, maximum=86400
     )

@@ -41,6 +41,7 @@ from nodeplugin.service import NodeIdentity, NodeService
 from nodeplugin.store import Store
 from nodeplugin.vitals import Vitals
 from xvirt import __version__
+from xvirt.model.authority import LOCAL
 from xvirt.model.errors import InvalidSpec, Unavailable, XvirtError
 from xvirt.model.exchange import Caller
 
@@ -269,7 +270,8 @@ def image_policy(config: NodeConfig) -> ImagePolicy:
 def server_options(config: NodeConfig) -> ServerOptions:
     """The server's part of the config."""
     profiles = ("restricted", "baseline", "privileged")
-    local = Caller(name="root", authorities=("local",), namespaces=("*",), profiles=profiles)
+    stacks = tuple(authority for authority in config.authorities if "/" in authority)
+    local = Caller(name="root", authorities=(LOCAL, *stacks), namespaces=("*",), profiles=profiles)
     callers = {
         client.common_name: Caller(
             name=client.common_name,

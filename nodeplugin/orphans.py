@@ -15,6 +15,7 @@ from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.mark import OwnershipMark, read_mark
 from xvirt.domainxml.tree import parse_xml
+from xvirt.model.authority import is_served
 from xvirt.model.errors import NotFound, XvirtError
 from xvirt.model.exchange import Caller, Orphan, OrphanKind
 from xvirt.model.identity import VolumeOwner, host_name, volume_owner
@@ -36,7 +37,7 @@ class Found:
 
     def is_visible_to(self, caller: Caller) -> bool:
         """Its own namespaces' alone, and what belongs to nobody only to those who have all."""
-        has_authority = not self.authority or self.authority in caller.authorities
+        has_authority = not self.authority or is_served(caller.authorities, self.authority)
         return has_authority and ("*" in caller.namespaces or self.orphan.namespace in caller.namespaces)
 
 

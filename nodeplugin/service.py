@@ -36,6 +36,7 @@ from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject, remem
 from nodeplugin.store import Store
 from nodeplugin.uploading import open_upload
 from nodeplugin.views import Views
+from xvirt.model.authority import is_served, only_one
 from xvirt.model.codec import canonical_json, parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, XvirtError
 from xvirt.model.exchange import (
@@ -118,12 +119,12 @@ class NodeService:
         return result
 
     def _authority(self, caller: Caller, token: Token) -> str:
-        authority = token.authority or (caller.authorities[0] if len(caller.authorities) == 1 else "")
+        authority = token.authority or only_one(caller.authorities)
         if not authority:
             raise Forbidden(f"{caller.name} has several authorities; name one of {', '.join(caller.authorities)}")
-        if authority not in caller.authorities:
+        if not is_served(caller.authorities, authority):
             raise Forbidden(f"{caller.name} may not act for authority {authority}; the node's config maps clients")
-        if authority not in self._identity.authorities:
+        if not is_served(self._identity.authorities, authority):
             raise Forbidden(
                 f"node {self._identity.node_name} does not serve authority {authority};"
                 " add it to `authorities` in its config",

@@ -17,7 +17,9 @@ MODULE_MAX_LINES = 600
 PARAMETERS_MAX = 8
 """DESIGN asks for five; click's commands take one per option."""
 
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "xvirt_provider/resources.py": "generated; one argument a field is what editors complete",
+}
 _FORBIDDEN_NAMES = re.compile(r"(manager|helper|utils)", re.IGNORECASE)
 _FORBIDDEN_TEXT = re.compile(r"\bTODO\b|\bFIXME\b|NotImplementedError|shell=True|pytest\.mark\.(skip|xfail)\b")
 

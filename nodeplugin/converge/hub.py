@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
+from xvirt.model.authority import is_served
 from xvirt.model.errors import Exhausted
 from xvirt.model.exchange import Caller, Event, ObjectRef, ObjectView, Operation, WatchEvent, WatchType
 
@@ -21,7 +22,7 @@ READER_QUEUE_MAX = 4096
 def may_see(caller: Caller, ref: ObjectRef) -> bool:
     """Whether a caller may know of an object: its authority's, or one that nobody's rules hide, in a namespace of its own."""
     in_namespace = not ref.namespace or "*" in caller.namespaces or ref.namespace in caller.namespaces
-    return in_namespace and ref.authority in caller.authorities
+    return in_namespace and is_served(caller.authorities, ref.authority)
 
 
 class Subscription:

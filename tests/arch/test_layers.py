@@ -21,6 +21,8 @@ PLANTS = {
     "importlinter:contract:node-rooms": ("nodeplugin/plan/planted.py", "import nodeplugin.service\n"),
     "importlinter:contract:libvirt": ("nodeplugin/plan/planted.py", "import libvirt\n"),
     "importlinter:contract:grpc": ("nodeplugin/steps/planted.py", "import grpc\n"),
+    "importlinter:contract:provider": ("xvirt_provider/planted.py", "import xvirt.domainxml.tree\n"),
+    "importlinter:contract:pulumi": ("xvirt/client/planted.py", "import pulumi\n"),
     "importlinter:contract:pure": ("xvirt/domainxml/planted.py", "import os\n"),
 }
 
@@ -35,7 +37,7 @@ def _contracts() -> list[str]:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the packages to plant things in."""
     target = tmp_path_factory.mktemp("tree")
-    for name in ("xvirt", "nodeplugin"):
+    for name in ("xvirt", "nodeplugin", "xvirt_provider"):
         shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / ".importlinter", target)
     return target

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from tools.gen.limits import generate_limits
+from tools.gen.provider import generate_provider
 from tools.gen.stubs import generate_stubs
 from xvirt.model.kinds import KINDS
 from xvirt.model.openapi import crd
@@ -29,7 +30,8 @@ class _Dumper(yaml.SafeDumper):
 
 def generate(root: Path) -> dict[Path, bytes]:
     """Content by path below the root."""
-    return {**generate_crds(), **generate_reference(), **generate_limits(root), **generate_stubs(root)}
+    model = {**generate_crds(), **generate_reference(), **generate_provider()}
+    return {**model, **generate_limits(root), **generate_stubs(root)}
 
 
 def generate_crds() -> dict[Path, bytes]:

@@ -68,7 +68,7 @@ def node_config(name: str, address: str, accelerator: Accelerator) -> str:
                 "profiles": ["restricted", "baseline", "privileged"],
             }
         ],
-        "authorities": ["local"],
+        "authorities": ["local", "*/*/*"],
         "resyncIntervalSeconds": 300,
         "reflection": False,
     }

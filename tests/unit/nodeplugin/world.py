@@ -25,7 +25,7 @@ from xvirt.domainxml.facts import read_domain
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.exchange import ApplyCall, Caller, ObjectRef, OperateCall, Token, Verb
 
-CALLER = Caller(name="test", authorities=("local",), namespaces=("*",), profiles=("restricted", "privileged"))
+CALLER = Caller(name="test", authorities=("local", "*/*/*"), namespaces=("*",), profiles=("restricted", "privileged"))
 ROUNDS_MAX = 60
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -48,7 +48,7 @@ class HeldClock:
 class World:
     """The host lives on; the plugin's process (`boot`) comes and goes."""
 
-    authorities: tuple[str, ...] = ("local",)
+    authorities: tuple[str, ...] = ("local", "*/*/*")
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

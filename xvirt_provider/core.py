@@ -1,0 +1,295 @@
+"""What a resource's steps do, over the node's client: check, compare, create, read, update, delete. Knows nothing of Pulumi.
+
+Inputs are JSON values: `kind`, `metadata`, `spec`, `authority`, `owner` (the resource within its stack), and where they are not as by
+default `node`, `secrets`, `profile`, `waitFor`, `onTimeout`, `timeouts`. Outputs are the inputs and what the node says.
+
+An object belongs to its stack (the authority) and to one resource of it (an annotation): a step that is repeated finds what it made, and
+two resources never share an object.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xvirt import API_VERSION
+from xvirt.client.blocking import NodeClient
+from xvirt.model.changes import FieldDifference, field_changes
+from xvirt.model.codec import normalise
+from xvirt.model.errors import Conflict, DeadlineExceeded, NotFound, Problem, Unavailable, XvirtError
+from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef, ObjectView, SecretContent, Token
+from xvirt.model.fields import Mutability
+from xvirt.model.kinds import BY_NAME
+from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
+from xvirt.model.validation import validate
+from xvirt_provider.naming import python_path
+from xvirt_provider.options import TIMEOUT_S, WAITS
+
+Values = Mapping[str, Any]
+OWNER = "xvirt.io/pulumi-resource"
+"""Annotation: the resource of its stack that declares an object."""
+POLL_S = 0.2
+_INPUTS = (
+    *("kind", "metadata", "spec", "authority", "owner", "node"),
+    *("secrets", "profile", "waitFor", "onTimeout", "timeouts"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """What an update would do. `replaced`: fields that never change, so that only a new object can have them."""
+
+    changes: tuple[FieldDifference, ...]
+    replaced: tuple[str, ...]
+    is_changed: bool
+
+
+def document_of(inputs: Values) -> dict[str, Any]:
+    """The document that a resource's inputs declare, with the mark of its resource."""
+    metadata = dict(inputs["metadata"])
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), OWNER: inputs["owner"]}
+    return {"apiVersion": API_VERSION, "kind": inputs["kind"], "metadata": metadata, "spec": whole(inputs["spec"])}
+
+
+def whole(value: Any) -> Any:
+    """Numbers as they were written: Pulumi carries each as a float, so 2 comes as 2.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole(item) for item in value]
+    return value
+
+
+def ref_of(inputs: Values) -> ObjectRef:
+    """The object of a resource."""
+    metadata = inputs["metadata"]
+    is_cluster = BY_NAME[inputs["kind"]].scope is Scope.CLUSTER
+    namespace = "" if is_cluster else metadata.get("namespace") or DEFAULT_NAMESPACE
+    return ObjectRef(kind=inputs["kind"], namespace=namespace, name=metadata["name"])
+
+
+def check(inputs: Values) -> tuple[Problem, ...]:
+    """Everything wrong with a resource's inputs, by the rules that every way in shares; paths in a program's words."""
+    cls = BY_NAME[inputs["kind"]].spec
+    problems = [dataclasses.replace(item, path=python_path(cls, item.path)) for item in validate(document_of(inputs))]
+    if inputs.get("waitFor") not in (None, *WAITS):
+        problems.append(
+            Problem("options.wait_for", f"{inputs['waitFor']!r} is not known", f"use one of {', '.join(WAITS)}")
+        )
+    return tuple(problems)
+
+
+def compare(olds: Values, news: Values) -> Difference:
+    """What differs between what was declared and what is, by the model's table."""
+    before, after = document_of(olds), document_of(news)
+    changes = field_changes(news["kind"], before["spec"], after["spec"])
+    replaced = [change.path for change in changes if change.mutability is Mutability.FIXED]
+    replaced += [key for key in ("kind", "authority") if olds.get(key) != news.get(key)]
+    replaced += [f"metadata.{key}" for key in ("name", "namespace") if _meta(olds, key) != _meta(news, key)]
+    if ((olds.get("node") or {}).get("nodeName")) != ((news.get("node") or {}).get("nodeName")):
+        replaced.append("node")
+    others = ("secrets", "profile")
+    is_changed = bool(changes or replaced or normalise(before) != normalise(after))
+    is_changed = is_changed or any(olds.get(key) != news.get(key) for key in others)
+    return Difference(changes, tuple(replaced), is_changed)
+
+
+def _meta(inputs: Values, key: str) -> Any:
+    return inputs["metadata"].get(key) or (DEFAULT_NAMESPACE if key == "namespace" else None)
+
+
+def plan(client: NodeClient, inputs: Values) -> ApplyResult | None:
+    """What the node would do; None where it cannot be reached, and the model's table is all there is to say."""
+    try:
+        return client.apply(_call(inputs, DryRun.PLAN))
+    except Unavailable:
+        return None
+
+
+def _call(inputs: Values, dry_run: DryRun = DryRun.NONE) -> ApplyCall:
+    return ApplyCall(
+        document=document_of(inputs),
+        token=Token(authority=inputs["authority"]),
+        secrets=tuple(
+            SecretContent(name=name, data={key: text.encode() for key, text in data.items()})
+            for name, data in sorted((inputs.get("secrets") or {}).items())
+        ),
+        dry_run=dry_run,
+        profile=inputs.get("profile") or "",
+    )
+
+
+def create(client: NodeClient, inputs: Values) -> dict[str, Any]:
+    """Declare the object, or find it declared by this resource before; wait; outputs. Raises XvirtError."""
+    _check_owner(client, inputs)
+    return _apply_and_wait(client, inputs, "create")
+
+
+def update(client: NodeClient, inputs: Values) -> dict[str, Any]:
+    """Declare the object as it is to be now; wait; outputs. Raises XvirtError."""
+    return _apply_and_wait(client, inputs, "update")
+
+
+def _check_owner(client: NodeClient, inputs: Values) -> None:
+    try:
+        found = client.get(ref_of(inputs))
+    except NotFound:
+        return
+    owner = (found.document["metadata"].get("annotations") or {}).get(OWNER)
+    if found.ref.authority == inputs["authority"] and owner != inputs["owner"]:
+        raise Conflict(
+            f"{found.ref} is declared by resource {owner} of this stack; give one of the two another name, or this one an alias",
+            reason="OwnedByAnother",
+        )
+
+
+def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, Any]:
+    result = client.apply(_call(inputs))
+    limit_s = float((inputs.get("timeouts") or {}).get(step) or TIMEOUT_S[step])
+    view, warning = _wait(client, inputs, result.object, limit_s)
+    outputs = outputs_of(inputs, view)
+    if not warning:
+        return outputs
+    if inputs.get("onTimeout") == "fail":
+        raise DeadlineExceeded(
+            f"{warning}; it stays as it is, and the next `pulumi up` goes on with it", reason="NotReady"
+        )
+    return {**outputs, "warning": warning}
+
+
+def _wait(client: NodeClient, inputs: Values, view: ObjectView, limit_s: float) -> tuple[ObjectView, str]:
+    wanted = inputs.get("waitFor") or _default_wait(inputs)
+    reached = _REACHED[wanted]
+    deadline = time.monotonic() + limit_s
+    while not reached(view.document):
+        if time.monotonic() >= deadline:
+            return view, f"{view.ref} is not {wanted} after {limit_s:g} s: {_state_of(view.document)}"
+        time.sleep(POLL_S)
+        try:
+            view = client.get(view.ref)
+        except Unavailable:
+            continue  # it was accepted: the deadline is the only end
+    return view, ""
+
+
+def _default_wait(inputs: Values) -> str:
+    if inputs["kind"] == "VirtualMachine" and (inputs["spec"].get("runStrategy") or "Always") == "Always":
+        return "running"
+    return "ready"
+
+
+def _condition(document: Any, kind: str) -> Any:
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    return next((item for item in conditions if item["type"] == kind), {})
+
+
+def _is_true(kind: str) -> Callable[[Any], bool]:
+    def holds(document: Any) -> bool:
+        found = _condition(document, kind)
+        is_current = found.get("observedGeneration") == document["metadata"].get("generation")
+        return bool(is_current and found.get("status") == "True")
+
+    return holds
+
+
+def _is_observed(document: Any) -> bool:
+    return bool((document.get("status") or {}).get("observedGeneration") == document["metadata"].get("generation"))
+
+
+def _is_defined(document: Any) -> bool:
+    state = (document.get("status") or {}).get("powerState")
+    return _is_observed(document) and (state not in ("NotDefined", "Unknown", None) or _is_true("Ready")(document))
+
+
+def _is_running(document: Any) -> bool:
+    return _is_observed(document) and (document.get("status") or {}).get("powerState") == "Running"
+
+
+_REACHED: dict[str, Callable[[Any], bool]] = {
+    "accepted": lambda document: True,
+    "defined": _is_defined,
+    "running": _is_running,
+    "address": lambda document: _is_running(document) and bool(_addresses(document)),
+    "agent": _is_true("AgentConnected"),
+    "ready": _is_true("Ready"),
+}
+
+
+def _state_of(document: Any) -> str:
+    ready = _condition(document, "Ready")
+    word = (document.get("status") or {}).get("printableStatus") or "nothing is known of it yet"
+    return f"{word}: {ready['message']}" if ready.get("message") else str(word)
+
+
+def read(client: NodeClient, inputs: Values) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Outputs, and inputs as they are now; None where the object is gone. Raises XvirtError where the node cannot be asked: what cannot be
+    reached is not gone."""
+    try:
+        view = client.get(ref_of(inputs))
+    except NotFound:
+        return None
+    if view.ref.authority != inputs["authority"] or view.is_deleting:
+        return None
+    now = {key: value for key, value in inputs.items() if key in _INPUTS}
+    stored = dict(view.document["spec"])
+    if field_changes(inputs["kind"], whole(inputs["spec"]), stored):
+        now["spec"] = stored
+    return outputs_of(now, view), now
+
+
+def delete(client: NodeClient, inputs: Values) -> None:
+    """Delete the object and wait until the node says that it is gone. One that is gone already, or another stack's, is left alone.
+    Raises XvirtError."""
+    ref = ref_of(inputs)
+    deadline = time.monotonic() + float((inputs.get("timeouts") or {}).get("delete") or TIMEOUT_S["delete"])
+    try:
+        found = client.get(ref)
+        if found.ref.authority != inputs["authority"]:
+            return
+        client.delete(ref, Token(authority=inputs["authority"]))
+        while time.monotonic() < deadline:
+            found = client.get(ref)
+            time.sleep(POLL_S)
+    except NotFound:
+        return
+    raise DeadlineExceeded(f"{ref} is still being deleted: {_state_of(found.document)}", reason="Deleting")
+
+
+def outputs_of(inputs: Values, view: ObjectView) -> dict[str, Any]:
+    """A resource's outputs: its inputs, and what the node says of the object. No rendered XML, nothing of a Secret."""
+    document = view.document
+    status = document.get("status") or {}
+    outputs: dict[str, Any] = {key: value for key, value in inputs.items() if key in _INPUTS}
+    outputs |= {
+        "uid": view.ref.uid,
+        "state": status.get("printableStatus") or "Pending",
+        "conditions": {item["type"]: item["status"] for item in status.get("conditions") or ()},
+        "warning": "",
+    }
+    if inputs["kind"] == "VirtualMachine":
+        addresses = _addresses(document)
+        outputs |= {
+            "uuid": status.get("uuid") or view.ref.uid,
+            "host": status.get("nodeName") or "",
+            "macs": {nic["name"]: nic["mac"] for nic in status.get("interfaces") or () if nic.get("name")},
+            "addresses": addresses,
+            "address": next((item for found in addresses.values() for item in found), ""),
+        }
+    elif status.get("path"):
+        outputs["path"] = status["path"]
+    return outputs
+
+
+def _addresses(document: Any) -> dict[str, list[str]]:
+    nics = (document.get("status") or {}).get("interfaces") or ()
+    found = {nic["name"]: [item["address"] for item in nic.get("addresses") or ()] for nic in nics if nic.get("name")}
+    return {name: items for name, items in found.items() if items}
+
+
+def sentence(error: XvirtError) -> str:
+    """An error as a program's writer reads it: one sentence with object and remedy."""
+    return " ".join(error.message.split())
