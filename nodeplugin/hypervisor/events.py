@@ -24,6 +24,7 @@ _KINDS = {
     "WATCHDOG": EventKind.OTHER,
     "CONTROL_ERROR": EventKind.OTHER,
     "TRAY_CHANGE": EventKind.OTHER,
+    "TUNABLE": EventKind.OTHER,
     "METADATA_CHANGE": EventKind.OTHER,
     "BLOCK_JOB_2": EventKind.OTHER,
     "JOB_COMPLETED": EventKind.OTHER,

@@ -13,6 +13,7 @@ from xvirt.cli.manifests import Sources, read_manifests
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
 IMAGE = "/var/lib/xvirt/images/guest.qcow2"
+ISO = "/var/lib/xvirt/images/installer.iso"
 
 
 def manifests(folder: str) -> list[str]:
@@ -34,6 +35,7 @@ def test_each_example_has_valid_manifests_and_says_what_to_expect(folder: str) -
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_each_example_becomes_ready_and_is_unchanged_when_applied_again(node: LiveNode, folder: str) -> None:
     node.volumes.images[IMAGE] = FakeImage("qcow2", 64 << 20)
+    node.volumes.images[ISO] = FakeImage("raw", 4 << 20)
     for name in manifests(folder):
         path = str(EXAMPLES / folder / name)
         if name == "clone.yaml":
@@ -47,6 +49,7 @@ def test_each_example_becomes_ready_and_is_unchanged_when_applied_again(node: Li
 
 def test_the_copy_of_the_second_example_waits_while_a_machine_has_the_disk(node: LiveNode) -> None:
     node.volumes.images[IMAGE] = FakeImage("qcow2", 64 << 20)
+    node.volumes.images[ISO] = FakeImage("raw", 4 << 20)
     folder = EXAMPLES / "02-data-disk-and-clone"
     assert node.xvirt("apply", "--wait", "-f", str(folder / "machine.yaml")).code == 0
     late = node.xvirt("apply", "--wait", "--timeout=1s", "-f", str(folder / "clone.yaml"))
