@@ -231,7 +231,7 @@ class _Builder:
             if name == TEXT:
                 _append_text(element, value)
             elif name in (COMMENT, INSTRUCTION):
-                element.append(outside(name, value))
+                element.append(_outside(name, value))
             else:
                 self.build(element, name, value, scope, depth + 1)
         except _Wrong as wrong:
@@ -272,7 +272,15 @@ class _Builder:
         self.has_lost_prefix |= bool(prefix) and list(scope.values()).count(scope.get(prefix, "")) > 1
 
 
-def outside(name: str, value: Any) -> etree._Element:
+def outside_element(name: str, value: Any, path: str) -> etree._Element:
+    """A comment or processing instruction. Raises InvalidSpec."""
+    try:
+        return _outside(name, value)
+    except _Wrong as wrong:
+        raise InvalidSpec([_located(path, wrong)]) from wrong
+
+
+def _outside(name: str, value: Any) -> etree._Element:
     """A comment or processing instruction. Raises what building raises."""
     text = _string(value)
     try:

@@ -21,15 +21,20 @@ Children = list[tuple[str, Any]]
 
 def to_tree(element: etree._Element) -> dict[str, Any]:
     """The tree of an element, always a map; its own name is not part of it. Raises InvalidSpec for an unexpanded entity."""
+    node = to_node(element)
+    return {TEXT: node} if isinstance(node, str) else node
+
+
+def to_node(element: etree._Element) -> str | dict[str, Any]:
+    """The same, as it stands below its name: a string where it is text alone."""
     name = qualified_name(element)
     written: bytes = etree.tostring(element, encoding="utf-8", with_tail=False)
     try:
         if any(mark in written for mark in _NOT_PLAIN):
             raise _NotPlain
-        node = _plain(element, name)
+        return _plain(element, name)
     except _NotPlain:
-        node = _Reader(has_space(element)).node(element, name)
-    return {TEXT: node} if isinstance(node, str) else node
+        return _Reader(has_space(element)).node(element, name)
 
 
 def qualified_name(element: etree._Element) -> str:
@@ -92,6 +97,15 @@ def _grouped(node: dict[str, Any], parent: str, children: Children) -> dict[str,
     return node
 
 
+def with_children(node: dict[str, Any], parent: str, children: Children) -> dict[str, Any]:
+    """The same, with comments and instructions among them."""
+    _grouped(node, parent, children)
+    for key in (COMMENT, INSTRUCTION):
+        if key in node and not isinstance(node[key], list):
+            node[key] = [node[key]]
+    return node
+
+
 class _Reader:
     """The long way, which knows all that XML has."""
 
@@ -105,11 +119,7 @@ class _Reader:
             text = element.text or ""
             return text if text and not node else {**node, TEXT: text} if text else node
         children = list(self._children(element))
-        _grouped(node, name, children)
-        for key in (COMMENT, INSTRUCTION):
-            if key in node and not isinstance(node[key], list):
-                node[key] = [node[key]]
-        return node
+        return with_children(node, name, children)
 
     def _children(self, element: etree._Element) -> Iterator[tuple[str, Any]]:
         has_text = holds_text(element, may_keep=self._may_keep_space)

@@ -39,7 +39,7 @@ def parse_xml(text: str | bytes) -> etree._Element:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError, LookupError) as error:
-        raise _invalid(f"not XML: {error}") from error
+        raise _invalid(f"not XML: {error.msg if isinstance(error, SyntaxError) else error}") from error
     if root is None:
         raise _invalid("not XML: the document is empty")
     if has_doctype(root):

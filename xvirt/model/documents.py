@@ -2,13 +2,17 @@
 
 Scalars are typed as YAML 1.2's core schema does, and no further: `yes`, `0744`, `52:54:00:00:00:00` and dates stay the text that
 was written, because YAML 1.1's reading of them (a boolean, octal, base 60, a date) changes values without a word.
+In XML trees, whether they stand in a document's field or alone, nothing is typed at all: `4`, `1.10` and `true` are text, too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -19,10 +23,13 @@ from yaml.resolver import BaseResolver
 
 from xvirt.model import limits
 from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.fields import attributes, is_tree
 from xvirt.model.jsontext import read_json
+from xvirt.model.kinds import BY_NAME
 
 _CORE = "tag:yaml.org,2002:"
 _INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})"
+_TYPED = frozenset(f"{_CORE}{name}" for name in ("int", "float", "bool"))
 _FLOAT = r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?"
 """No wider than YAML 1.1's: else the name `1e3`, which its writers leave without quotes, would be read back as a number."""
 
@@ -48,6 +55,12 @@ class _Resolver(BaseResolver):
     yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
+class _TextResolver(BaseResolver):
+    """Knows nothing but null, so that all else is text."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012
+
+
 class _Loader(Composer, CParser, _Constructor, _Resolver):
     """libyaml's scanner (PyYAML's own takes a minute for a stream at its limit) under PyYAML's composer, which stands first
     because aliases are counted there, before anything is expanded."""
@@ -66,6 +79,10 @@ class _Loader(Composer, CParser, _Constructor, _Resolver):
                 event: Any = self.get_event()
                 raise _refuse(event.start_mark, f"has more than {limits.YAML_MAX_ALIASES} aliases")
         return super().compose_node(parent, index)
+
+
+class _TreeLoader(_TextResolver, _Loader):
+    """The same for XML trees."""
 
 
 def _refuse(mark: Any, message: str) -> yaml.MarkedYAMLError:
@@ -148,36 +165,73 @@ for _tag, _pattern, _first in (
     ("float", _FLOAT, "-+.0123456789"),
 ):
     _Resolver.add_implicit_resolver(_CORE + _tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
+    if _tag == "null":
+        _TextResolver.add_implicit_resolver(_CORE + _tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
 def load_documents(text: str, source: str) -> list[LocatedDocument]:
     """All documents of a stream; `kind: List` is taken apart. Raises InvalidSpec with source and line."""
-    if len(text) > limits.STREAM_MAX_BYTES or len(text.encode(errors="surrogatepass")) > limits.STREAM_MAX_BYTES:
-        raise InvalidSpec([Problem("", f"is larger than {limits.STREAM_MAX_BYTES} bytes", "split it")], source)
-    try:
+    with _refusing(text, source):
         found = _load(text, source)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise InvalidSpec([Problem("", error.problem or "is not YAML")], f"{source}:{line}") from error
-    except yaml.reader.ReaderError as error:
-        raise InvalidSpec([Problem("", f"is not text: {error.reason}")], source) from error
-    except RecursionError as error:
-        message = f"nested deeper than {limits.DOCUMENT_MAX_DEPTH} levels"
-        raise InvalidSpec([Problem("", message)], source) from error
-    except UnicodeEncodeError as error:
-        message = "text holds half of a surrogate pair, which is no character"
-        raise InvalidSpec([Problem("", message)], source) from error
     if len(found) > limits.STREAM_MAX_DOCUMENTS:
         raise InvalidSpec([Problem("", f"has more than {limits.STREAM_MAX_DOCUMENTS} documents", "split it")], source)
     return found
 
 
-def _load(text: str, source: str) -> list[LocatedDocument]:
-    if text.lstrip().startswith("{"):  # JSON's escapes of pairs of surrogates are no YAML
+def load_tree(text: str) -> Any:
+    """An XML tree that stands alone: maps and lists of text, exactly as it was written, and of JSON's other values.
+
+    Raises InvalidSpec with the line for what is no YAML or JSON, and for anything but one document.
+    """
+    with _refusing(text, ""):
+        if (value := _json_of(text)) is not None:
+            return value
+        loader = _TreeLoader(text)
         try:
-            return [LocatedDocument(item, source, 1) for item in _unpack(read_json(text), f"{source}:1")]
-        except ValueError:
-            pass  # a YAML flow map, or broken: YAML's reader says in which line
+            node = loader.get_single_node()
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+
+
+@contextlib.contextmanager
+def _refusing(text: str, source: str) -> Iterator[None]:
+    """Turns whatever reading may raise into InvalidSpec."""
+    if len(text) > limits.STREAM_MAX_BYTES or len(text.encode(errors="surrogatepass")) > limits.STREAM_MAX_BYTES:
+        raise InvalidSpec([Problem("", f"is larger than {limits.STREAM_MAX_BYTES} bytes", "split it")], source)
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise _wrong(source, error.problem or "is not YAML", line) from error
+    except yaml.reader.ReaderError as error:
+        raise _wrong(source, f"is not text: {error.reason}") from error
+    except RecursionError as error:
+        raise _wrong(source, f"nested deeper than {limits.DOCUMENT_MAX_DEPTH} levels") from error
+    except UnicodeEncodeError as error:
+        raise _wrong(source, "text holds half of a surrogate pair, which is no character") from error
+
+
+def _wrong(source: str, message: str, line: int | None = None) -> InvalidSpec:
+    """With the source in front, where there is one."""
+    if not source:
+        return InvalidSpec([Problem(f"line {line}" if line is not None else "", message)])
+    return InvalidSpec([Problem("", message)], source if line is None else f"{source}:{line}")
+
+
+def _json_of(text: str) -> Any:
+    """The values of JSON text; None for what is none: a YAML flow map, or broken, and YAML's reader says in which line."""
+    if not text.lstrip().startswith("{"):  # JSON's escapes of pairs of surrogates are no YAML
+        return None
+    try:
+        return read_json(text)
+    except ValueError:
+        return None
+
+
+def _load(text: str, source: str) -> list[LocatedDocument]:
+    if (json_value := _json_of(text)) is not None:
+        return [LocatedDocument(item, source, 1) for item in _unpack(json_value, f"{source}:1")]
     loader = _Loader(text)
     found: list[LocatedDocument] = []
     try:
@@ -186,7 +240,7 @@ def _load(text: str, source: str) -> list[LocatedDocument]:
             node = loader.get_node()
             if node is None:
                 continue
-            value = loader.construct_document(node)
+            value = loader.construct_document(_with_text_in_trees(node))
             line = node.start_mark.line + 1
             if value is None:
                 continue
@@ -194,6 +248,35 @@ def _load(text: str, source: str) -> list[LocatedDocument]:
     finally:
         loader.dispose()
     return found
+
+
+def _with_text_in_trees(node: Any) -> Any:
+    """A manifest's node with nothing but text in the fields that are XML trees."""
+    if not isinstance(node, yaml.MappingNode):
+        return node
+    entries = {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+    kind, spec, items = (entries.get(name) for name in ("kind", "spec", "items"))
+    if isinstance(items, yaml.SequenceNode):
+        items.value = [_with_text_in_trees(item) for item in items.value]
+    known = BY_NAME.get(kind.value) if isinstance(kind, yaml.ScalarNode) else None
+    if known is not None and isinstance(spec, yaml.MappingNode):
+        trees = {item.json_name for item in attributes(known.spec) if is_tree(item.annotation)}
+        spec.value = [(key, _as_text(value, {}) if key.value in trees else value) for key, value in spec.value]
+    return node
+
+
+def _as_text(node: Any, made: dict[int, Any]) -> Any:
+    """A copy, because an alias may stand for the same node elsewhere."""
+    if id(node) in made:
+        return made[id(node)]
+    copied = made[id(node)] = copy.copy(node)
+    if isinstance(node, yaml.MappingNode):
+        copied.value = [(_as_text(key, made), _as_text(value, made)) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        copied.value = [_as_text(item, made) for item in node.value]
+    elif not node.style and node.tag in _TYPED:
+        copied.tag = f"{_CORE}str"
+    return copied
 
 
 def _unpack(value: Any, where: str) -> list[dict[str, Any]]:
