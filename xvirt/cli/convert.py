@@ -127,8 +127,8 @@ class _Run:
             note(f"error: {clean(f'{error.filename or job.target}: {error.strerror or error}')}")
 
     def _convert(self, job: Job) -> None:
-        data = _read(job.source)
-        text = write_document(read_document(data, _form_of(job.source, data)), self.form)
+        data = read_input(job.source)
+        text = write_document(read_document(data, form_of(job.source, data)), self.form)
         if job.target == _STDIO:
             click.echo(text, nl=False)
             return
@@ -148,7 +148,8 @@ def _shown(source: str) -> str:
     return "stdin" if source == _STDIO else source
 
 
-def _read(source: str) -> bytes:
+def read_input(source: str) -> bytes:
+    """The bytes of a file or of standard input, one more than is allowed at most."""
     if source != _STDIO:
         with open(source, "rb") as handle:
             return handle.read(XML_MAX_BYTES + 1)
@@ -157,8 +158,8 @@ def _read(source: str) -> bytes:
     return sys.stdin.buffer.read(XML_MAX_BYTES + 1)
 
 
-def _form_of(source: str, data: bytes) -> Form:
-    """By the name's ending, else by how the content begins."""
+def form_of(source: str, data: bytes) -> Form:
+    """How a document is written: by its name's ending, else by how it begins."""
     form = ENDINGS.get(os.path.splitext(source)[1].lower())
     if form is not None:
         return form

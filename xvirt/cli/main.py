@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from xvirt.cli import act, console, convert, declare, image, imports, node, read, top
+from xvirt.cli import act, analyse, console, convert, declare, image, imports, node, read, top
 from xvirt.cli.exit_codes import BUG, INTERRUPTED, OK, OUTPUT, PIPE_CLOSED, USAGE, exit_code
 from xvirt.cli.failures import note, show_error, show_trace
 from xvirt.cli.session import Session
@@ -114,6 +114,7 @@ for _command in (
     image.upload,
     imports.import_documents,
     convert.convert,
+    analyse.analyse,
     *(act.make_verb(verb) for verb in Verb),
 ):
     _command.params += [item.option(is_root=False) for item in COMMON]
