@@ -58,7 +58,7 @@ def _on_event_thread(work: Any) -> None:
     thread.join()
 
 
-def test_300_guests_die_at_once_and_each_runs_again(world: BusyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_13_300_guests_die_at_once_and_each_runs_again(world: BusyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(GUESTS):
         world.apply(_machine(f"vm-{number}"))
     eventually(lambda: _is_settled(world))
