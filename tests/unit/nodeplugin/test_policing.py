@@ -179,3 +179,32 @@ COMBINED = {
 @pytest.mark.parametrize(("given", "message"), COMBINED.values(), ids=COMBINED)
 def test_the_final_xml_is_judged_and_not_its_parts(service: NodeService, given: dict[str, Any], message: str) -> None:
     assert message in refusal(service, given)
+
+
+SAFE_DEVICES = {
+    "rng": {"@model": "virtio", "backend": {"@model": "random", "#text": "/dev/urandom"}},
+    "watchdog": {"@model": "i6300esb", "@action": "reset"},
+}
+HOST_DEVICE = {"@mode": "subsystem", "@type": "usb", "source": {"vendor": {"@id": "0x1d6b"}}}
+
+
+@pytest.mark.parametrize("device", SAFE_DEVICES)
+def test_row_46_a_device_that_reaches_nothing_of_the_host_may_be_given_as_xml(
+    service: NodeService, device: str
+) -> None:
+    apply(service, document(devices={"rng": False}, domain={"devices": {device: SAFE_DEVICES[device]}}))
+
+
+def test_row_46_a_device_of_the_host_needs_a_namespace_that_is_granted_it(world: World) -> None:
+    identity = NodeIdentity(
+        node_name="node-a",
+        authorities=("local",),
+        xvirt_version="0",
+        accelerator="tcg",
+        accelerator_reason="test",
+        namespace_profiles={"lab": ("privileged",)},
+    )
+    service = NodeService(identity, world.host, world.store, world.service._hub, world.converger)
+    devices = {"devices": {"hostdev": HOST_DEVICE}}
+    assert "/domain/devices/hostdev" in refusal(service, document("VirtualMachine", "red", domain=devices))
+    assert apply(service, document("VirtualMachine", "lab", domain=devices)).object.ref.namespace == "lab"
