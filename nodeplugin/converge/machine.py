@@ -235,6 +235,8 @@ class MachineWorker:
         self._guests.follow(uid, is_active=is_active)
         self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
+        if error is None:
+            self._learn_definition(desired.stored, observed, plan)
         paths = _paths(observed)
         if error is not None:
             self._recorder.fail(desired.stored, error)
@@ -242,6 +244,13 @@ class MachineWorker:
         if plan.waiting or plan.blocked:
             return Visit(again_s=plan.check_after_s, has_failed=plan.check_after_s is None, paths=paths)
         return Visit(again_s=plan.check_after_s or (RESYNC_RUNNING_S if is_active else None), paths=paths)
+
+    def _learn_definition(self, stored: StoredObject, observed: MachineObservation, plan: Plan) -> None:
+        """Of a machine that is as declared, where nobody knows its definition's hash: what is changed from now on is drift."""
+        is_open = plan.steps or plan.waiting or plan.blocked or plan.drift
+        if observed.config is not None and not stored.run.defined_hash and not is_open:
+            found = observed.config_hash
+            self._store.update_run(stored.uid, lambda run: dataclasses.replace(run, defined_hash=found))
 
     def _report(
         self, desired: MachineDesired, observed: MachineObservation, plan: Plan, error: XvirtError | None

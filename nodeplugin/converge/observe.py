@@ -181,7 +181,10 @@ class Observer:
         record = self._host.index.pools().get(name)
         if record is not None and record.is_active:
             return record.path.rstrip("/")
-        if record is None and self._store.find_named("StoragePool", "", name) is None:
+        is_declared = (
+            name == self._host.settings.default_pool or self._store.find_named("StoragePool", "", name) is not None
+        )
+        if record is None and not is_declared:
             return Obstacle("PoolNotFound", f"StoragePool {name} is not there; apply it")
         return Obstacle("PoolNotReady", f"StoragePool {name} is not active yet")
 

@@ -31,6 +31,7 @@ from nodeplugin.plan.step import (
     Step,
     SuspendDomain,
 )
+from xvirt.domainxml.compare import lost
 from xvirt.domainxml.tree import to_text
 from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.virtualmachine import DriftPolicy
@@ -82,6 +83,10 @@ def _find_conflicts(desired: MachineDesired, observed: MachineObservation, inten
     if observed.name_holder is not None:
         message = f"domain {name} exists with UUID {observed.name_holder} and is not ours; rename one of the two"
         found.append(Obstacle("NameTaken", message))
+    if observed.domain is not None and observed.domain.name != name:
+        other = observed.domain.name
+        message = f"somebody renamed domain {name} to {other}; rename it back: virsh domrename {other} {name}"
+        found.append(Obstacle("Renamed", message))
     if intent.root is None:
         return tuple(found)
     for mac in (element.get("address", "") for element in intent.root.iterfind("devices/interface/mac")):
@@ -109,7 +114,7 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
         steps += [step for step in plan.steps if not (is_active and isinstance(step, GrowVolume))]
     if intent.seed is not None and intent.seed.path not in observed.seeds:
         steps.append(intent.seed)
-    drifted = _has_drifted(desired, observed)
+    drifted = _has_drifted(desired, observed, intent)
     is_corrected = drifted and desired.spec.drift_policy is DriftPolicy.CORRECT
     if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
         steps.append(DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name))
@@ -126,9 +131,15 @@ def _is_current(observed: MachineObservation, intent: Intent) -> bool:
     return dataclasses.replace(mark, document=None) == dataclasses.replace(intent.mark, document=None)
 
 
-def _has_drifted(desired: MachineDesired, observed: MachineObservation) -> bool:
+def _has_drifted(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> bool:
+    """Whether somebody changed the definition. Where nobody knows what it was (the store was lost, or the process ended right after a
+    define), whether it lacks anything that is declared."""
     recorded = desired.stored.run.defined_hash
-    return bool(recorded and observed.config_hash and recorded != observed.config_hash)
+    if recorded:
+        return bool(observed.config_hash) and recorded != observed.config_hash
+    if observed.config is None or intent.root is None or not _is_current(observed, intent):
+        return False
+    return bool(lost(intent.root, observed.config.root))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.machine import plan_stop
 from nodeplugin.plan.observation import MachineObservation
-from nodeplugin.plan.outcome import Plan
+from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.step import DeleteVolume, DestroyDomain, ReleaseDomain, RemoveSeeds, Step, UndefineDomain
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.records import Deletion
@@ -31,7 +31,8 @@ def plan_machine_removal(desired: MachineDesired, observed: MachineObservation) 
     if domain is not None:
         return Plan(steps=(UndefineDomain(uuid=desired.stored.uid),))
     steps = (*_remove_seeds(desired, observed), *_remove_volumes(desired, observed))
-    return Plan(steps=steps, is_gone=not steps)
+    hidden = _find_hidden(desired, observed)
+    return Plan(steps=steps, waiting=hidden, is_gone=not steps and not hidden)
 
 
 def _without_held_grace(desired: MachineDesired) -> MachineDesired:
@@ -48,6 +49,17 @@ def _plan_release(desired: MachineDesired, observed: MachineObservation) -> Plan
 
 def _remove_seeds(desired: MachineDesired, observed: MachineObservation) -> tuple[Step, ...]:
     return (RemoveSeeds(uid=desired.stored.uid),) if observed.seeds else ()
+
+
+def _find_hidden(desired: MachineDesired, observed: MachineObservation) -> tuple[Obstacle, ...]:
+    """Pools that will come back and may hold a volume that is to go; a deletion by force leaves that there."""
+    if desired.stored.deletion is Deletion.FORCED:
+        return ()
+    doomed = [
+        disk for disk in desired.spec.disks if disk.is_inline and disk.deletion_policy is DiskDeletionPolicy.DELETE
+    ]
+    pools = {disk.pool: observed.references.pools.get(disk.pool) for disk in doomed}
+    return tuple(pool for pool in pools.values() if isinstance(pool, Obstacle) and pool.reason == "PoolNotReady")
 
 
 def _remove_volumes(desired: MachineDesired, observed: MachineObservation) -> tuple[Step, ...]:

@@ -16,7 +16,7 @@ from nodeplugin.hypervisor.port import (
     HostFacts,
     InterfaceAddress,
 )
-from tests.fakes.domain import FakeDomain
+from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.domains import FakeDomains
 from tests.fakes.faults import Faults, reading
 from tests.fakes.networks import FakeNetworks, FakePools
@@ -75,6 +75,21 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
     def crash(self, uuid: str) -> None:
         """QEMU is killed."""
         self.behind(lambda: self._stop(self._domains[uuid], "crashed", "stopped/failed"))
+
+    def rename_by_hand(self, uuid: str, name: str) -> None:
+        """`virsh domrename`. Raises Refused where it runs or has a saved state."""
+        domain = self._domains[uuid]
+        if domain.is_active or domain.has_managed_save or domain.config is None:
+            raise refused(uuid, "cannot rename a domain that is active or saved")
+
+        def work() -> None:
+            assert domain.config is not None
+            element = domain.config.find("name")
+            assert element is not None
+            domain.name = element.text = name
+            self.tell(EventKind.LIFECYCLE, uuid, "defined/renamed")
+
+        self.behind(work)
 
     def guest_poweroff(self, uuid: str) -> None:
         """The guest powers off by itself."""

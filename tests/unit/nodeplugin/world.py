@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nodeplugin.converge.converger import Converger, ConvergerOptions
+from nodeplugin.converge.converger import DEFAULT_POOL, Converger, ConvergerOptions
 from nodeplugin.converge.host import Host, HostIndex
 from nodeplugin.converge.hub import Hub
 from nodeplugin.hypervisor.port import XmlView
@@ -130,6 +130,7 @@ class World:
             before = self._fingerprint()
             try:
                 self.host.index.clear()
+                self.converger.work(DEFAULT_POOL)
                 for stored in self.store.list_objects():
                     self.converger.work(stored.uid)
             except PluginKilled:

@@ -22,7 +22,7 @@ def network(name: str, *, is_served: bool = False) -> dict[str, Any]:
     if is_served:
         octet = 1 + NETWORKS.index(name)
         ranges = [{"start": f"10.9.{octet}.10", "end": f"10.9.{octet}.99"}]
-        spec["subnets"] = [{"cidr": f"10.9.{octet}.0/24", "dhcp": {"ranges": ranges}}]
+        spec["subnets"] = [{"address": f"10.9.{octet}.1/24", "dhcp": {"ranges": ranges}}]
     return document("VirtualNetwork", name, spec)
 
 

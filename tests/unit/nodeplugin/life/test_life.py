@@ -251,6 +251,8 @@ class Life(RuleBasedStateMachine):
         record = data.draw(st.sampled_from(self._ours()))
         with contextlib.suppress(XvirtError):
             self._do_by_hand(act, record)
+            if act in ("destroy", "save"):
+                self._end_pause(record.uuid)
         self._settle(fault)
 
     @rule(
@@ -271,6 +273,8 @@ class Life(RuleBasedStateMachine):
     @rule(fault=faults)
     def the_host_reboots(self, fault: Fault) -> None:
         self.world.hypervisor.reboot_host()
+        for item in self._machines():
+            item.is_paused = False
         self.world.restart()
         self._settle(fault)
 
@@ -280,6 +284,8 @@ class Life(RuleBasedStateMachine):
         record = data.draw(st.sampled_from(self._ours()))
         if record.is_active:
             getattr(self.world.hypervisor, act)(record.uuid)
+            if act != "pause_by_host":
+                self._end_pause(record.uuid)
             if act == "pause_by_host":  # a disk that was full has room again, and somebody says so
                 self.world.settle(1.0)
                 self.world.hypervisor.resume_domain(record.uuid)
@@ -508,6 +514,12 @@ class Life(RuleBasedStateMachine):
             self._edit(act, uid)
         else:
             getattr(hypervisor, f"{act}_domain")(uid)
+
+    def _end_pause(self, uid: str) -> None:
+        """A pause ends with the QEMU that was paused."""
+        for item in self._machines():
+            if item.ref.uid == uid:
+                item.is_paused = False
 
     def _edit(self, act: str, uid: str) -> None:
         root = parse_xml(self.world.hypervisor.domain_xml(uid, XmlView.INACTIVE))
