@@ -145,9 +145,11 @@ class Converger:
             self.enqueue(uid)
 
     def enqueue_unready(self) -> None:
-        """Look at what is not ready: something that it may wait for has changed."""
+        """Look at what is not ready, and at networks with a change that waits until no machine is plugged in: what they wait for may
+        have come."""
         for stored in self._store.list_objects():
-            if not is_ready(stored):
+            is_waiting = stored.kind != MACHINE and bool(stored.status.get("restartRequired"))
+            if is_waiting or not is_ready(stored):
                 self.enqueue(stored.uid)
 
     def preview(self, stored: StoredObject) -> Plan:
@@ -249,7 +251,11 @@ class Converger:
         if visit.again_s is not None:
             queue.add(stored.uid, visit.again_s)
         current = self._store.find(stored.uid)
-        if current is None or stored.kind == MACHINE:
+        if current is None:
+            return
+        if stored.kind == MACHINE:
+            if _plugged_in(stored) - _plugged_in(current):
+                self._wakes.add(UNREADY)
             return
         if is_ready(current) != was_ready:
             self.enqueue_unready()
@@ -362,6 +368,13 @@ class Converger:
             self._observer.collect_images()
         except (XvirtError, OSError) as error:
             logger.warning("leftovers of image transfers were not looked for: %s", error)
+
+
+def _plugged_in(stored: StoredObject) -> frozenset[str]:
+    """Networks that a machine was seen plugged in to."""
+    status = stored.status
+    is_on = status.get("powerState") in ("Running", "Paused", "Stopping")
+    return frozenset(item.get("network", "") for item in status.get("interfaces", ()) if is_on)
 
 
 def is_ready(stored: StoredObject) -> bool:

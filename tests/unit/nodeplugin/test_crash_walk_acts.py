@@ -135,8 +135,14 @@ def _state(world: World) -> dict[str, Any]:
     return {**world.end_state(), "operations": operations, "dhcp": dhcp, "pools": pools}
 
 
-def test_the_undisturbed_story_is_what_it_says(tmp_path: Path) -> None:
-    states, effects, _ = _play(tmp_path / "w", -1, 0, Moment.AFTER)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], list[int]]:
+    states, effects, _ = _play(tmp_path_factory.mktemp("undisturbed") / "w", -1, 0, Moment.AFTER)
+    return states, effects
+
+
+def test_the_undisturbed_story_is_what_it_says(undisturbed: tuple[list[dict[str, Any]], list[int]]) -> None:
+    states, effects = undisturbed
     told = {chapter.__name__.strip("_"): state for chapter, state in zip(CHAPTERS, states, strict=True)}
     assert told["pause"]["domains"] == {"default_web": "paused"}
     assert told["resume"]["domains"] == {"default_web": "running"}
@@ -158,9 +164,9 @@ def test_the_undisturbed_story_is_what_it_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", list(Moment))
 @pytest.mark.parametrize("chapter", range(len(CHAPTERS)), ids=[item.__name__.strip("_") for item in CHAPTERS])
 def test_row_74_a_death_at_any_effect_of_any_act_leads_to_the_same_end(
-    tmp_path: Path, chapter: int, moment: Moment
+    tmp_path: Path, undisturbed: tuple[list[dict[str, Any]], list[int]], chapter: int, moment: Moment
 ) -> None:
-    wanted, effects, _ = _play(tmp_path / "undisturbed", -1, 0, moment)
+    wanted, effects = undisturbed
     for count in range(1, effects[chapter] + 1):
         states, _, world = _play(tmp_path / f"death-{count}", chapter, count, moment)
         assert world.deaths == 1, f"effect {count}"

@@ -135,7 +135,7 @@ class ServedWorld(World):
                 return
             queue, uid = due
             try:
-                self.converger.work(uid)
+                (self.converger._wake if queue is self.converger._wakes else self.converger.work)(uid)
             except PluginKilled:
                 self.deaths += 1
                 self.restart()
@@ -144,7 +144,7 @@ class ServedWorld(World):
         raise AssertionError(f"no end after {VISITS_MAX} visits: {self._fingerprint()}")
 
     def _take(self, end_s: float) -> tuple[WorkQueue, str] | None:
-        queues = (self.converger._resource_queue, self.converger._machine_queue)
+        queues = (self.converger._wakes, self.converger._resource_queue, self.converger._machine_queue)
         times = [min(queue._due.values(), default=end_s + 1) for queue in queues]
         first = min(times)
         if first > end_s:

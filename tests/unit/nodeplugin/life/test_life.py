@@ -570,7 +570,7 @@ def _live(count: int, *, is_new: bool) -> None:
     )
 
 
-def test_a_random_life_over_the_rpc_leaves_nothing_untrue() -> None:
+def test_row_13_18_61_69_74_a_random_life_over_the_rpc_leaves_nothing_untrue() -> None:
     if not MINUTES:
         _live(LIVES, is_new=False)
         return
