@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nodeplugin.converge.host import Host
 from nodeplugin.hypervisor.port import XmlView
-from nodeplugin.plan.status import GuestFacts
+from nodeplugin.plan.guest import GuestFacts, read_guest
 from nodeplugin.records import StoredObject
 from xvirt import API_VERSION
 from xvirt.domainxml.facts import read_domain
@@ -31,7 +31,7 @@ def describe_machine(host: Host, stored: StoredObject, guest: GuestFacts) -> tup
     uid = stored.uid
     return (
         _part("addresses", lambda: [dataclasses.asdict(item) for item in guest.addresses]),
-        _part("agent", lambda: host.hypervisor.agent_facts(uid)),
+        _part("agent", lambda: encode(read_guest(host.hypervisor.ask_agent(uid).facts, None))),
         _part("statistics", lambda: host.hypervisor.domain_stats(uid)),
         _part("domain-xml", lambda: shown_text(parse_xml(host.hypervisor.domain_xml(uid, XmlView.CURRENT)))),
     )

@@ -1,18 +1,21 @@
-"""What guests say: addresses, and whether their QEMU answers. Asked beside convergence, never in its way.
+"""What is known of guests: addresses, whether their QEMU answers, and what their agents say (`agent`). Asked beside convergence, never
+in its way.
 
-Two threads of their own ask each running machine every few seconds until it has an address, ever more rarely the longer it takes, and
+Two threads of their own ask libvirt for each running machine every few seconds until it has an address, ever more rarely the longer it takes, and
 rarely from then on; an answer that differs brings the machine's key up, and its worker writes the status.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 
 from nodeplugin.clock import Clock
+from nodeplugin.converge.agent import AgentWatch
 from nodeplugin.converge.queue import Workers, WorkQueue
 from nodeplugin.hypervisor.port import Hypervisor
-from nodeplugin.plan.status import GuestFacts
+from nodeplugin.plan.guest import GuestFacts, usable_addresses
 from xvirt.model.errors import Busy, DeadlineExceeded, XvirtError
 
 THREADS = 2
@@ -35,17 +38,23 @@ class GuestWatch:
         """Machines that run, and when the search for their addresses began."""
         self._queue = WorkQueue(clock)
         self._workers = Workers("guest", THREADS, self._queue, self._ask)
+        self.agents = AgentWatch(hypervisor, clock, wake)
 
     def start(self) -> None:
         """Start asking."""
         self._workers.start()
+        self.agents.start()
 
     def stop(self) -> None:
         """Stop asking."""
         self._queue.close()
+        self.agents.stop()
 
-    def follow(self, uid: str, *, is_active: bool) -> None:
-        """A machine runs, or no longer does."""
+    def follow(
+        self, uid: str, *, is_active: bool, is_agent_connected: bool = False, wants_version: bool = False
+    ) -> None:
+        """A machine runs, or no longer does; its agent's channel is open, or not."""
+        self.agents.follow(uid, is_connected=is_active and is_agent_connected, wants_version=wants_version)
         with self._lock:
             is_new = is_active and uid not in self._followed
             if is_new:
@@ -64,9 +73,20 @@ class GuestWatch:
                 self._followed[uid] = self._clock.monotonic_s()
         if is_followed:
             self._queue.add(uid, delay_s)
+            self.agents.poll_soon(uid)
 
     def facts(self, uid: str) -> GuestFacts:
-        """What was answered last."""
+        """What was answered last, by the host and by the agent."""
+        seen, agent = self._seen(uid), self.agents.facts(uid)
+        return dataclasses.replace(
+            seen,
+            addresses=usable_addresses((*agent.addresses, *seen.addresses)),
+            agent=agent.state,
+            silence=agent.silence,
+            told=agent.told,
+        )
+
+    def _seen(self, uid: str) -> GuestFacts:
         with self._lock:
             return self._facts.get(uid, GuestFacts())
 
@@ -74,7 +94,7 @@ class GuestWatch:
         with self._lock:
             if uid not in self._followed:
                 return
-        old = self.facts(uid)
+        old = self._seen(uid)
         new = self._answer(uid, old)
         with self._lock:
             if uid not in self._followed:
@@ -93,9 +113,7 @@ class GuestWatch:
             return GuestFacts(addresses=old.addresses, is_responding=False)
         except XvirtError:
             return old
-        usable = [item for item in addresses if not item.address.lower().startswith("fe80:")]
-        ordered = sorted(usable, key=lambda item: (item.mac, ":" in item.address, item.address))
-        return GuestFacts(addresses=tuple(ordered), is_responding=True)
+        return GuestFacts(addresses=usable_addresses(addresses), is_responding=True)
 
 
 def pause_s(facts: GuestFacts, elapsed_s: float) -> float:

@@ -18,13 +18,14 @@ from nodeplugin.converge.observe import Observer
 from nodeplugin.converge.operations import Operations
 from nodeplugin.converge.recorder import Recorder
 from nodeplugin.converge.timers import Timers
+from nodeplugin.plan.guest import AgentState, GuestFacts
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.machine import plan_machine
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.plan.power import STABLE_RUN_S, PowerGoal, decide_power, is_guest_shutdown
 from nodeplugin.plan.removal import plan_machine_removal
-from nodeplugin.plan.status import GuestFacts, base_conditions, judge_failure, keep_times, last_error, machine_status
+from nodeplugin.plan.status import base_conditions, judge_failure, keep_times, last_error, machine_status
 from nodeplugin.plan.step import (
     DefineDomain,
     DeleteVolume,
@@ -232,7 +233,8 @@ class MachineWorker:
         uid = desired.stored.uid
         observed = self._with_timers(uid, observed)
         is_active = observed.domain is not None and observed.domain.is_active
-        self._guests.follow(uid, is_active=is_active)
+        is_agent_connected = observed.live is not None and observed.live.facts.is_agent_connected
+        self._guests.follow(uid, is_active=is_active, is_agent_connected=is_agent_connected)
         self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
         if error is None:
@@ -259,7 +261,10 @@ class MachineWorker:
         if stored is None:
             return
         old = self._recorder.old_status(stored)
-        status = machine_status(desired, observed, plan, error, self._guests.facts(stored.uid))
+        guest = self._guests.facts(stored.uid)
+        if guest.agent is AgentState.UNASKED:  # the plugin has just come: what the agent told its predecessor
+            guest = dataclasses.replace(guest, told=old.guest)
+        status = machine_status(desired, observed, plan, error, guest)
         now = self._recorder.now()
         status = dataclasses.replace(
             status,

@@ -8,12 +8,12 @@ from typing import Any
 import libvirt
 from lxml import etree
 
+from nodeplugin.hypervisor.agents import LibvirtAgents
 from nodeplugin.hypervisor.calls import Lane, LaneKind
 from nodeplugin.hypervisor.connection import Connection, HypervisorOptions, is_event_loop_turning
 from nodeplugin.hypervisor.disks import LibvirtDisks
 from nodeplugin.hypervisor.domains import LibvirtDomains
 from nodeplugin.hypervisor.events import register_events
-from nodeplugin.hypervisor.guests import LibvirtGuests
 from nodeplugin.hypervisor.networks import LibvirtNetworks
 from nodeplugin.hypervisor.pools import LibvirtPools
 from nodeplugin.hypervisor.port import EventKind, EventListener, HostFacts, HypervisorEvent
@@ -23,7 +23,9 @@ from nodeplugin.telemetry import SILENT, Telemetry
 _DEFAULTS = HypervisorOptions()
 
 
-class LibvirtHypervisor(LibvirtDomains, LibvirtDisks, LibvirtGuests, LibvirtNetworks, LibvirtPools, LibvirtStatistics):
+class LibvirtHypervisor(
+    LibvirtDomains, LibvirtDisks, LibvirtAgents, LibvirtNetworks, LibvirtPools, LibvirtStatistics
+):
     """All ports over one connection. Opening is tried again for ever: look at `is_connected`, or wait for CONNECTED."""
 
     def __init__(self, uri: str, *, options: HypervisorOptions = _DEFAULTS, telemetry: Telemetry = SILENT) -> None:

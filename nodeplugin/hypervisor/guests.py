@@ -1,4 +1,4 @@
-"""What running domains tell, by libvirt: whether QEMU answers, addresses, agent, statistics, console."""
+"""What the host knows of running domains, by libvirt: whether QEMU answers, leases, the agent's channel, statistics, console."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import libvirt
 from lxml import etree
 
 from nodeplugin.hypervisor.access import LibvirtAccess
+from nodeplugin.hypervisor.addresses import read_addresses
 from nodeplugin.hypervisor.calls import Lane, LaneKind
 from nodeplugin.hypervisor.console import LibvirtConsole, OpenConsole, open_console
 from nodeplugin.hypervisor.port import ConsoleStream, InterfaceAddress, XmlView
-from xvirt.model.errors import NotFound, Refused, RetryLater, Unsupported, XvirtError
+from xvirt.model.errors import Refused, Unsupported, XvirtError
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
-_NO_MAC = frozenset({"", "00:00:00:00:00:00"})
 
 
 class LibvirtGuests(LibvirtAccess):
@@ -32,7 +32,6 @@ class LibvirtGuests(LibvirtAccess):
     def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
         found: dict[tuple[str, str], InterfaceAddress] = {}
         answers = [
-            self._agent_addresses(uuid) if self.is_agent_connected(uuid) else [],
             self._addresses_from(uuid, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, "lease"),
             self._addresses_from(uuid, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP, "arp"),
         ]
@@ -41,48 +40,22 @@ class LibvirtGuests(LibvirtAccess):
                 found.setdefault((item.mac, item.address), item)
         return list(found.values())
 
-    def _agent_addresses(self, uuid: str) -> list[InterfaceAddress]:
-        with contextlib.suppress(RetryLater):
-            return self._addresses_from(uuid, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT, "agent")
-        return []
-
     def _addresses_from(self, uuid: str, source: int, name: str) -> list[InterfaceAddress]:
-        is_agent = name == "agent"
         try:
             answer = self._on_domain(
                 f"read addresses ({name}) of",
                 uuid,
                 lambda domain: domain.interfaceAddresses(source, 0),
-                kind=LaneKind.AGENT if is_agent else LaneKind.READ,
-                timeout_s=self._options.agent_timeout_s if is_agent else None,
+                kind=LaneKind.READ,
             )
         except (Refused, Unsupported):  # not running, or this source knows nothing of such a NIC
             return []
-        found = []
-        for device in answer.values():
-            mac = (device.get("hwaddr") or "").lower()
-            if mac not in _NO_MAC:
-                found += [
-                    InterfaceAddress(mac=mac, address=item["addr"], prefix=item["prefix"], source=name)
-                    for item in device.get("addrs") or ()
-                ]
-        return found
+        return read_addresses(answer, name)
 
     def is_agent_connected(self, uuid: str) -> bool:
         root = etree.fromstring(self.domain_xml(uuid, XmlView.CURRENT).encode())
         targets = root.iterfind("devices/channel/target")
         return any(item.get("name") == AGENT_CHANNEL and item.get("state") == "connected" for item in targets)
-
-    def agent_facts(self, uuid: str) -> dict[str, object]:
-        if not self.is_agent_connected(uuid):
-            raise NotFound(f"domain {uuid}: the guest agent is not connected", reason="AgentNotConnected")
-        return self._on_domain(
-            "ask the agent of",
-            uuid,
-            lambda domain: dict(domain.guestInfo(0, 0)),
-            kind=LaneKind.AGENT,
-            timeout_s=self._options.agent_timeout_s,
-        )
 
     def domain_stats(self, uuid: str) -> dict[str, object]:
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT

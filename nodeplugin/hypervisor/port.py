@@ -147,6 +147,14 @@ class InterfaceAddress:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AgentAnswer:
+    """What a guest's agent tells of itself: `facts` by libvirt's names (virDomainGetGuestInfo). The guest can say anything."""
+
+    facts: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    addresses: tuple[InterfaceAddress, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockSize:
     """Sizes of an attached disk in bytes."""
 
@@ -290,13 +298,28 @@ class Domains(Protocol):
         """Ask a running domain's QEMU something cheap over its monitor. Raises DeadlineExceeded or Busy where it hangs."""
 
     def guest_addresses(self, uuid: str) -> list[InterfaceAddress]:
-        """Addresses from leases, ARP and (where it answers within 3 s) the agent."""
+        """Addresses from leases and ARP: what the host knows, without a call into the guest."""
 
     def is_agent_connected(self, uuid: str) -> bool:
         """Whether the agent's channel is open, from the current XML: no call into the guest."""
 
-    def agent_facts(self, uuid: str) -> dict[str, object]:
-        """What the agent tells (OS, hostname, users, file systems), bounded at 3 s."""
+    def ask_agent(self, uuid: str) -> AgentAnswer:
+        """What the agent tells (OS, host name, users, file systems, addresses), by at most eight calls within 3 s each; the first that is
+        not answered is the last. Raises NotFound (`AgentNotConnected`) where its channel is closed, DeadlineExceeded, Busy or Unavailable
+        where it does not answer, Refused where it answers nonsense."""
+
+    def ping_agent(self, uuid: str) -> None:
+        """Ask the agent something cheap, within 3 s. Raises as `ask_agent`."""
+
+    def agent_version(self, uuid: str) -> str:
+        """Version of the agent. A raw command, which taints the domain; raises as `ask_agent`."""
+
+    def start_in_guest(self, uuid: str, argv: Sequence[str]) -> int:
+        """Have the agent start a process; returns its number there. Raw and raising as `agent_version`."""
+
+    def exit_code_in_guest(self, uuid: str, process: int) -> int | None:
+        """How a process that was started there ended (128 and more: by a signal); None while it runs. Raw and raising as
+        `agent_version`."""
 
     def domain_stats(self, uuid: str) -> dict[str, object]:
         """libvirt's bulk stats of one domain, NOWAIT."""

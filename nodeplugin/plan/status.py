@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from nodeplugin.hypervisor.port import DomainRecord, DomainState, InterfaceAddress, VolumeFacts
+from nodeplugin.hypervisor.port import DomainRecord, DomainState, VolumeFacts
 from nodeplugin.plan.confinement import confinement
+from nodeplugin.plan.guest import AgentState, GuestFacts
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
@@ -37,14 +38,6 @@ class Verdict:
     is_reconciling: bool
     is_stalled: bool
     word: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GuestFacts:
-    """What the guest told last."""
-
-    addresses: tuple[InterfaceAddress, ...] = ()
-    is_responding: bool = True
 
 
 def judge_failure(error: XvirtError, word: str) -> Verdict:
@@ -141,7 +134,7 @@ def machine_status(
     verdict = _judge_machine(desired, observed, plan, error, guest)
     conditions = (
         *base_conditions(verdict, generation),
-        *_extra_conditions(desired, observed, plan, generation),
+        *_extra_conditions(desired, observed, plan, guest),
     )
     return VirtualMachineStatus(
         observed_generation=generation,
@@ -157,6 +150,7 @@ def machine_status(
         drift=plan.drift,
         interfaces=_interfaces(facts, guest) if facts else (),
         disks=_disks(facts, observed) if facts else (),
+        guest=guest.told if observed.live and observed.live.facts.is_agent_connected else None,
         restart_count=desired.stored.run.restarts,
         conditions=conditions,
     )
@@ -215,8 +209,9 @@ def _judge_machine(
 
 
 def _extra_conditions(
-    desired: MachineDesired, observed: MachineObservation, plan: Plan, generation: int
+    desired: MachineDesired, observed: MachineObservation, plan: Plan, guest: GuestFacts
 ) -> tuple[Condition, ...]:
+    generation = desired.stored.generation
     waits = ", ".join(plan.restart_required)
     restart = condition(
         ConditionType.RESTART_REQUIRED,
@@ -228,14 +223,7 @@ def _extra_conditions(
         generation,
     )
     facts = observed.live.facts if observed.live else None
-    is_connected = facts is not None and facts.is_agent_connected
-    agent = condition(
-        ConditionType.AGENT_CONNECTED,
-        TRUE if is_connected else FALSE,
-        "Connected" if is_connected else "NotConnected",
-        "",
-        generation,
-    )
+    agent = _agent_condition(facts is not None and facts.is_agent_connected, guest, generation)
     conditions = [restart, agent]
     if facts is not None:
         conditions.append(confinement(facts, generation))
@@ -246,6 +234,17 @@ def _extra_conditions(
         message = "the host runs guests without KVM: this is slow"
         conditions.append(condition(ConditionType.ACCELERATED, FALSE, "SoftwareEmulation", message, generation))
     return tuple(conditions)
+
+
+def _agent_condition(is_connected: bool, guest: GuestFacts, generation: int) -> Condition:
+    if not is_connected:
+        return condition(ConditionType.AGENT_CONNECTED, FALSE, "NotConnected", "", generation)
+    if guest.agent is AgentState.SILENT:
+        message = f"the guest's agent does not answer ({guest.silence}); restart qemu-guest-agent in the guest"
+        return condition(ConditionType.AGENT_CONNECTED, FALSE, "NotResponding", message, generation)
+    version = guest.told.agent_version if guest.told is not None else ""
+    message = f"version {version}" if version else ""
+    return condition(ConditionType.AGENT_CONNECTED, TRUE, "Connected", message, generation)
 
 
 def _interfaces(facts: DomainFacts, guest: GuestFacts) -> tuple[NicStatus, ...]:

@@ -95,7 +95,11 @@ CALLS: list[Callable[[Hypervisor, str], object]] = [
     lambda hypervisor, identity: hypervisor.remove_metadata(identity, MARK),
     lambda hypervisor, identity: hypervisor.ping_monitor(identity),
     lambda hypervisor, identity: hypervisor.guest_addresses(identity),
-    lambda hypervisor, identity: hypervisor.agent_facts(identity),
+    lambda hypervisor, identity: hypervisor.ask_agent(identity),
+    lambda hypervisor, identity: hypervisor.ping_agent(identity),
+    lambda hypervisor, identity: hypervisor.agent_version(identity),
+    lambda hypervisor, identity: hypervisor.start_in_guest(identity, ["true"]),
+    lambda hypervisor, identity: hypervisor.exit_code_in_guest(identity, 1),
     lambda hypervisor, identity: hypervisor.domain_stats(identity),
     lambda hypervisor, identity: hypervisor.console_stream(identity, force=False),
 ]
@@ -471,9 +475,18 @@ def test_a_guest_without_an_agent_tells_nothing(subject: Subject) -> None:
     identity = subject.running()
     assert not subject.hypervisor.is_agent_connected(identity)
     assert subject.hypervisor.guest_addresses(identity) == []
-    with pytest.raises(NotFound):
-        subject.hypervisor.agent_facts(identity)
-    assert subject.hypervisor.domain_stats(identity)["state.state"] == 1
+    hypervisor = subject.hypervisor
+    for ask in (
+        hypervisor.ask_agent,
+        hypervisor.ping_agent,
+        hypervisor.agent_version,
+        lambda identity: hypervisor.start_in_guest(identity, ["true"]),
+        lambda identity: hypervisor.exit_code_in_guest(identity, 1),
+    ):
+        with pytest.raises(NotFound) as caught:
+            ask(identity)
+        assert caught.value.reason == "AgentNotConnected"
+    assert hypervisor.domain_stats(identity)["state.state"] == 1
 
 
 def test_a_console_has_one_user_unless_it_is_forced(subject: Subject) -> None:

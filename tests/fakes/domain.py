@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lxml import etree
 
 from nodeplugin.hypervisor.port import DomainRecord, DomainState, InterfaceAddress, Persistence
+from tests.fakes.agent import FakeAgent
 from xvirt.model.errors import InvalidSpec, NotFound, Problem, Refused, Unsupported
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class FakeDomain:
     locked_trays: set[str] = dataclasses.field(default_factory=set)
     """Targets of the drives that the guest has locked."""
     is_agent_connected: bool = False
-    agent_facts: dict[str, object] = dataclasses.field(default_factory=dict)
+    agent: FakeAgent = dataclasses.field(default_factory=FakeAgent)
     addresses: list[InterfaceAddress] = dataclasses.field(default_factory=list)
     sizes: dict[str, int] = dataclasses.field(default_factory=dict)
     console: FakeConsole | None = None

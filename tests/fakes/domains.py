@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid as uuids
+from collections.abc import Sequence
 
 from lxml import etree
 
 from nodeplugin.hypervisor.port import (
+    AgentAnswer,
     ConsoleStream,
     DomainLook,
     DomainRecord,
@@ -19,11 +21,12 @@ from nodeplugin.hypervisor.port import (
     XmlView,
 )
 from tests.fakes import domain as xml_work
+from tests.fakes.agent import FakeAgent
 from tests.fakes.console import FakeConsole
 from tests.fakes.disks import FakeDisks
 from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.faults import mutating, reading
-from xvirt.model.errors import Busy, Conflict, NotFound
+from xvirt.model.errors import Busy, Conflict, NotFound, Unavailable
 
 
 class FakeDomains(FakeDisks):
@@ -266,11 +269,33 @@ class FakeDomains(FakeDisks):
         return self._get(uuid).is_agent_connected
 
     @reading
-    def agent_facts(self, uuid: str) -> dict[str, object]:
+    def ask_agent(self, uuid: str) -> AgentAnswer:
+        agent = self._agent(uuid)
+        return AgentAnswer(facts=dict(agent.facts), addresses=tuple(agent.addresses))
+
+    @reading
+    def ping_agent(self, uuid: str) -> None:
+        self._agent(uuid)
+
+    @reading
+    def agent_version(self, uuid: str) -> str:
+        return self._agent(uuid).version
+
+    @reading
+    def start_in_guest(self, uuid: str, argv: Sequence[str]) -> int:
+        return self._agent(uuid).start(argv)
+
+    @reading
+    def exit_code_in_guest(self, uuid: str, process: int) -> int | None:
+        return self._agent(uuid).exit_code(process)
+
+    def _agent(self, uuid: str) -> FakeAgent:
         domain = self._get(uuid)
         if not domain.is_agent_connected:
             raise NotFound(f"domain {uuid}: the guest agent is not connected", reason="AgentNotConnected")
-        return dict(domain.agent_facts)
+        if domain.agent.is_frozen:
+            raise Unavailable(f"domain {uuid}: Guest agent is not responding", reason="AgentNotResponding")
+        return domain.agent
 
     @reading
     def domain_stats(self, uuid: str) -> dict[str, object]:

@@ -105,9 +105,20 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
 
         def work() -> None:
             domain = self._domains[uuid]
-            domain.is_agent_connected, domain.agent_facts = True, facts or {}
+            domain.is_agent_connected, domain.agent.facts = True, facts or {}
             domain.show_agent()
             self.tell(EventKind.AGENT, uuid, "1/2")
+
+        self.behind(work)
+
+    def disconnect_agent(self, uuid: str) -> None:
+        """The guest's agent ends."""
+
+        def work() -> None:
+            domain = self._domains[uuid]
+            domain.is_agent_connected = False
+            domain.show_agent()
+            self.tell(EventKind.AGENT, uuid, "2/2")
 
         self.behind(work)
 

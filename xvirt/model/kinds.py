@@ -127,6 +127,7 @@ KINDS: tuple[Kind, ...] = (
             Column("MEMORY", "status.memory"),
             Column("ADDRESS", "status.interfaces[0].addresses[0].address"),
             Column("NODE", "status.nodeName", True),
+            Column("OS", "status.guest.os.name", True),
             Column("UUID", "status.uuid", True),
         ),
     ),

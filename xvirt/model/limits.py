@@ -31,6 +31,17 @@ MEMORY_MAX_BYTES = 16 << 40
 VOLUME_MIN_BYTES = 1 << 20
 VOLUME_MAX_BYTES = 64 << 40
 USER_DATA_MAX_BYTES = 512 << 10
+GUEST_TEXT_MAX_LENGTH = 253
+"""Any one word of a guest's agent, in characters. The four bounds below are of what a guest may say of itself in its status."""
+
+GUEST_USERS_MAX = 64
+GUEST_FILE_SYSTEMS_MAX = 64
+GUEST_DISKS_MAX = 16
+"""Disks below one file system."""
+
+GUEST_ADDRESSES_MAX = 64
+"""Addresses of one machine, from all sources."""
+
 LABELS_MAX = 64
 ANNOTATION_MAX_LENGTH = 256 << 10
 """Kubernetes' bound for all annotations of an object together; `kubectl apply` keeps a whole document in one."""

@@ -6,7 +6,7 @@ import pytest
 
 from nodeplugin.converge.guest import GuestWatch, pause_s
 from nodeplugin.hypervisor.port import InterfaceAddress
-from nodeplugin.plan.status import GuestFacts
+from nodeplugin.plan.guest import GuestFacts
 from tests.contract.documents import DomainDraft
 from tests.fakes.hypervisor import FakeHypervisor
 from tests.unit.nodeplugin.world import HeldClock

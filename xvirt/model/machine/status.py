@@ -7,6 +7,7 @@ import enum
 
 from xvirt.model.fields import Format, Mutability, field
 from xvirt.model.machine.disk import DiskStatus
+from xvirt.model.machine.guest import GuestStatus
 from xvirt.model.machine.nic import NicStatus
 from xvirt.model.meta import Condition, LastError
 from xvirt.model.quantity import ByteSize
@@ -44,6 +45,9 @@ class VirtualMachineStatus:
     drift: tuple[str, ...] = field("What was changed behind xVirt's back.", LIVE, default=())
     interfaces: tuple[NicStatus, ...] = field("NICs.", LIVE, default=())
     disks: tuple[DiskStatus, ...] = field("Disks.", LIVE, default=())
+    guest: GuestStatus | None = field(
+        "What the guest's agent told last; absent while it runs without one.", LIVE, default=None
+    )
     restart_count: int = field("Restarts by runStrategy since the machine was last started by hand.", LIVE, default=0)
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
