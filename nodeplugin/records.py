@@ -29,6 +29,8 @@ class RunRecord:
     `has_started`: ran at least once (Once). `is_finished`: the guest shut itself down (RerunOnFailure).
     `restart_from`: the domain id that a requested restart is to end. `stop_grace_s`: overrides the spec's for this stop.
     `defined_hash`: canonical hash of the definition as libvirt dumped it after our last define; differs: drift.
+    `ready_in`: the domain id in which the readiness probe passed last. `failed_in`: the domain id that is to end because its liveness probe
+    failed, until the next start; 0, which no domain has: it ended by itself, and that was a failure.
     `garbage`: volumes whose declaration was removed with policy Delete, to be deleted once nobody uses them.
     """
 
@@ -41,6 +43,8 @@ class RunRecord:
     restart_from: int | None = None
     stop_grace_s: int | None = None
     restarts: int = 0
+    ready_in: int | None = None
+    failed_in: int | None = None
     defined_hash: str = ""
     garbage: tuple[tuple[str, str], ...] = ()
 

@@ -19,6 +19,7 @@ from nodeplugin.converge.queue import Workers, WorkQueue
 from nodeplugin.converge.recorder import Recorder
 from nodeplugin.converge.resource import ResourceWorker
 from nodeplugin.converge.timers import Timers
+from nodeplugin.converge.wellbeing import Wellbeing
 from nodeplugin.hypervisor.port import EventKind, HypervisorEvent
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.pools import DefaultPool, ensure_default_pool
@@ -65,7 +66,8 @@ class Converger:
         self._recorder = Recorder(store, hub, host.clock)
         observer = self._observer = Observer(host, store, self._timers)
         self.guests = GuestWatch(host.hypervisor, host.clock, self.enqueue)
-        self.machines = MachineWorker(host, store, observer, self._timers, self._recorder, self.guests)
+        self.wellbeing = Wellbeing(host, store, self._recorder, self.guests, self.enqueue)
+        self.machines = MachineWorker(host, store, observer, self._timers, self._recorder, self.guests, self.wellbeing)
         self.resources = ResourceWorker(host, store, observer, self._recorder)
         self._machine_queue = WorkQueue(host.clock)
         self._resource_queue = WorkQueue(host.clock)
@@ -94,6 +96,7 @@ class Converger:
         for workers in (*self._workers, self._waker):
             workers.start()
         self.guests.start()
+        self.wellbeing.start()
         self._resync.start()
         self.enqueue_all()
 
@@ -101,6 +104,7 @@ class Converger:
         """Let the steps that run come to their end; machines are left alone."""
         self._stop.set()
         self.guests.stop()
+        self.wellbeing.stop()
         for queue in (self._wakes, self._machine_queue, self._resource_queue):
             queue.close()
         deadline_s = time.monotonic() + timeout_s
@@ -267,6 +271,7 @@ class Converger:
         self._store.remove(stored.uid)
         self._timers.forget(stored.uid)
         self.guests.follow(stored.uid, is_active=False)
+        self.wellbeing.forget(stored.uid)
         self._kinds.pop(stored.uid, None)
         self._asked_s.pop(stored.uid, None)
         if stored.kind == MACHINE:
@@ -348,6 +353,8 @@ class Converger:
 
     def _on_domain_event(self, event: HypervisorEvent) -> None:
         self._host.index.drop(event.subject)
+        if event.subject in self._kinds:
+            self.wellbeing.hear(event)  # before a worker comes to look
         if not self._bring_up(event.subject):
             if event.kind is EventKind.LIFECYCLE:
                 self._wakes.add(UNREADY)

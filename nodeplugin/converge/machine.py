@@ -18,6 +18,7 @@ from nodeplugin.converge.observe import Observer
 from nodeplugin.converge.operations import Operations
 from nodeplugin.converge.recorder import Recorder
 from nodeplugin.converge.timers import Timers
+from nodeplugin.converge.wellbeing import Wellbeing
 from nodeplugin.plan.guest import AgentState, GuestFacts
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.machine import plan_machine
@@ -67,7 +68,14 @@ class MachineWorker:
     """Converges machines, one visit at a time."""
 
     def __init__(
-        self, host: Host, store: Store, observer: Observer, timers: Timers, recorder: Recorder, guests: GuestWatch
+        self,
+        host: Host,
+        store: Store,
+        observer: Observer,
+        timers: Timers,
+        recorder: Recorder,
+        guests: GuestWatch,
+        wellbeing: Wellbeing,
     ) -> None:
         self.glances = Glances(host.index, store, host.clock)
         self._host = host
@@ -76,6 +84,7 @@ class MachineWorker:
         self._timers = timers
         self._recorder = recorder
         self._guests = guests
+        self._wellbeing = wellbeing
         self._operations = Operations(host.hypervisor, store, recorder)
 
     def visit(self, stored: StoredObject) -> Visit:
@@ -108,7 +117,8 @@ class MachineWorker:
         glance = self.glances.take(stored)
         for _ in range(ROUNDS_MAX):
             observed, glance = glance or self._observer.machine(stored, resource), None
-            stored = self._note(stored, resource, observed)
+            stored = self._wellbeing.judge(stored, observed)
+            stored = self._note(stored, resource, observed)  # last: a failure's end is not taken for the guest's wish
             observed = self._with_timers(stored.uid, observed)
             desired = MachineDesired(stored=stored, resource=resource, settings=self._host.settings)
             plan = self._plan(desired, observed)
@@ -234,7 +244,13 @@ class MachineWorker:
         observed = self._with_timers(uid, observed)
         is_active = observed.domain is not None and observed.domain.is_active
         is_agent_connected = observed.live is not None and observed.live.facts.is_agent_connected
-        self._guests.follow(uid, is_active=is_active, is_agent_connected=is_agent_connected)
+        self._guests.follow(
+            uid,
+            is_active=is_active,
+            is_agent_connected=is_agent_connected,
+            wants_version=desired.spec.asks_by_command,
+        )
+        self._wellbeing.follow(desired, observed)
         self._operations.settle(desired.stored, observed.domain, error)  # first: who sees the state sees the act's end
         self._report(desired, observed, plan, error)
         if error is None:
@@ -264,6 +280,7 @@ class MachineWorker:
         guest = self._guests.facts(stored.uid)
         if guest.agent is AgentState.UNASKED:  # the plugin has just come: what the agent told its predecessor
             guest = dataclasses.replace(guest, told=old.guest)
+        guest = dataclasses.replace(guest, readiness=self._wellbeing.readiness(desired, observed))
         status = machine_status(desired, observed, plan, error, guest)
         now = self._recorder.now()
         status = dataclasses.replace(
@@ -314,15 +331,20 @@ def _learn(run: RunRecord, spec: VirtualMachineSpec, observed: MachineObservatio
             is_start_requested=run.is_start_requested and run.restart_from is not None and not is_new,
             restart_from=None if is_new else run.restart_from,
             restarts=0 if is_stable else run.restarts,
+            ready_in=run.ready_in if run.ready_in == domain.domain_id else None,
+            failed_in=run.failed_in if run.failed_in == domain.domain_id else None,
         )
     if run.is_save_requested:
         return dataclasses.replace(run, is_save_requested=False, is_held_off=True, is_paused=False)
     is_finished = spec.run_strategy is RunStrategy.RERUN_ON_FAILURE and run.has_started and is_guest_shutdown(domain)
-    is_own_doing = run.is_start_requested or run.restart_from is not None or run.is_held_off
+    is_own_doing = (
+        run.is_start_requested or run.restart_from is not None or run.is_held_off or run.failed_in is not None
+    )
     return dataclasses.replace(
         run,
         is_finished=run.is_finished or (is_finished and not is_own_doing),
         is_paused=False,
+        ready_in=None,
         stop_grace_s=run.stop_grace_s if run.is_held_off else None,
     )
 
@@ -334,6 +356,7 @@ def _started(run: RunRecord, restarts: int) -> RunRecord:
         is_start_requested=False,
         is_finished=False,
         restart_from=None,
+        failed_in=None,
         stop_grace_s=None,
         restarts=run.restarts + restarts,
     )

@@ -13,7 +13,7 @@ from nodeplugin.hypervisor.port import EventKind
 
 _KINDS = {
     "LIFECYCLE": EventKind.LIFECYCLE,
-    "REBOOT": EventKind.LIFECYCLE,
+    "REBOOT": EventKind.REBOOT,
     "DEVICE_REMOVED": EventKind.DEVICE_REMOVED,
     "DEVICE_REMOVAL_FAILED": EventKind.DEVICE_REMOVAL_FAILED,
     "DEVICE_ADDED": EventKind.DEVICE_ADDED,
@@ -21,7 +21,7 @@ _KINDS = {
     "BALLOON_CHANGE": EventKind.OTHER,
     "MEMORY_DEVICE_SIZE_CHANGE": EventKind.OTHER,
     "IO_ERROR_REASON": EventKind.OTHER,
-    "WATCHDOG": EventKind.OTHER,
+    "WATCHDOG": EventKind.WATCHDOG,
     "CONTROL_ERROR": EventKind.OTHER,
     "TRAY_CHANGE": EventKind.OTHER,
     "TUNABLE": EventKind.OTHER,
@@ -59,6 +59,14 @@ def describe_lifecycle(event: int, detail: int) -> str:
     """`stopped/crashed`, `started/booted`, ...; numbers where a newer libvirt says something new."""
     names = _LIFECYCLE.get(event, {})
     return f"{names.get(-1, str(event))}/{names.get(detail, str(detail))}"
+
+
+_WATCHDOG = _numbers("VIR_DOMAIN_EVENT_WATCHDOG_")
+
+
+def describe_watchdog(action: int) -> str:
+    """`reset`, `poweroff`, ...; the number of one that a newer libvirt has."""
+    return _WATCHDOG.get(action, str(action))
 
 
 def register_events(link: Connection) -> None:
@@ -113,8 +121,14 @@ def _run_all(actions: list[Callable[[], Any]]) -> None:
 def _callback(link: Connection, kind: EventKind, name: str) -> Callable[..., None]:
     def tell(connection: libvirt.virConnect, subject: Any, *rest: Any) -> None:
         values = rest[:-1]  # the last is the opaque value of the registration
-        is_lifecycle = name == "LIFECYCLE" and len(values) == 2
-        detail = describe_lifecycle(*values) if is_lifecycle else "/".join(str(value) for value in values)
-        link.emit(kind, subject.UUIDString(), detail)
+        link.emit(kind, subject.UUIDString(), _describe(name, values))
 
     return tell
+
+
+def _describe(name: str, values: tuple[Any, ...]) -> str:
+    if name == "LIFECYCLE" and len(values) == 2:
+        return describe_lifecycle(*values)
+    if name == "WATCHDOG" and len(values) == 1:
+        return describe_watchdog(*values)
+    return "/".join(str(value) for value in values)

@@ -180,6 +180,8 @@ class EventKind(enum.Enum):
     DEVICE_REMOVAL_FAILED = "device-removal-failed"
     DEVICE_ADDED = "device-added"
     AGENT = "agent"
+    REBOOT = "reboot"
+    WATCHDOG = "watchdog"
     OTHER = "other"
     NETWORK = "network"
     POOL = "pool"
@@ -190,7 +192,7 @@ class EventKind(enum.Enum):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HypervisorEvent:
     """`subject` is the UUID of the domain, network or pool (empty for connection events); `detail` is for logs and waiters
-    (the device alias for DEVICE_*; e.g. `stopped/crashed` for LIFECYCLE)."""
+    (the device alias for DEVICE_*; e.g. `stopped/crashed` for LIFECYCLE, the action for WATCHDOG: `reset`, `poweroff`, ...)."""
 
     kind: EventKind
     subject: str = ""

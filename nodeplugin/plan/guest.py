@@ -9,6 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from nodeplugin.hypervisor.port import InterfaceAddress
+from nodeplugin.plan.probe import Readiness
 from xvirt.model import limits
 from xvirt.model.machine.guest import GuestFileSystem, GuestOs, GuestStatus, GuestUser
 from xvirt.model.names import is_clean_text
@@ -38,6 +39,8 @@ class GuestFacts:
     agent: AgentState = AgentState.UNASKED
     silence: str = ""
     told: GuestStatus | None = None
+    readiness: Readiness | None = None
+    """None: no readiness probe is declared, or the machine does not run."""
 
 
 def read_guest(facts: Mapping[str, object], old: GuestStatus | None) -> GuestStatus:

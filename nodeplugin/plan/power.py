@@ -7,6 +7,8 @@
     Manual            -       stay off          stay off           stay off
     Halted            off     off               off                off
 
+A machine whose livenessProbe failed is shut down, and counts as crashed; so does one whose watchdog put it off.
+
 `xvirt stop` holds a machine off, whatever its strategy, until `xvirt start`; `save` does the same with its memory kept.
 """
 
@@ -52,6 +54,8 @@ def decide_power(strategy: RunStrategy, run: RunRecord, domain: DomainRecord | N
     if run.restart_from is not None:
         is_old = domain is not None and domain.is_active and domain.domain_id == run.restart_from
         return PowerDecision(PowerGoal.OFF if is_old else PowerGoal.ON)
+    if is_active and domain is not None and run.failed_in == domain.domain_id:
+        return PowerDecision(PowerGoal.OFF)
     if run.is_start_requested:
         return PowerDecision(PowerGoal.ON)
     if is_active:
@@ -65,7 +69,7 @@ def _decide_stopped(strategy: RunStrategy, run: RunRecord, domain: DomainRecord 
     if strategy is RunStrategy.ONCE:
         return PowerDecision(PowerGoal.LEAVE if run.has_started else PowerGoal.ON)
     if strategy is RunStrategy.RERUN_ON_FAILURE:
-        if run.is_finished or (run.has_started and is_guest_shutdown(domain)):
+        if run.is_finished or (run.has_started and is_guest_shutdown(domain) and run.failed_in is None):
             return PowerDecision(PowerGoal.LEAVE)
         return PowerDecision(PowerGoal.ON, is_automatic=run.has_started)
     return PowerDecision(PowerGoal.LEAVE)

@@ -16,6 +16,7 @@ from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerGoal, decide_power
+from nodeplugin.plan.probe import Health, Readiness
 from nodeplugin.records import Deletion
 from xvirt.domainxml.facts import DiskFacts, DomainFacts
 from xvirt.model.errors import RetryLater, Unavailable, XvirtError
@@ -205,7 +206,17 @@ def _judge_machine(
     goal = decide_power(desired.spec.run_strategy, desired.stored.run, observed.domain).goal
     state = power_state(observed)[0]
     busy = "Stopping" if goal is PowerGoal.OFF else "Starting" if not is_active else "Updating"
-    return judge_plan(plan, state.value, busy)
+    return _judge_readiness(judge_plan(plan, state.value, busy), guest.readiness)
+
+
+def _judge_readiness(verdict: Verdict, readiness: Readiness | None) -> Verdict:
+    """A machine that is as declared is ready once its guest is, where a probe asks that."""
+    if verdict.ready is not TRUE or readiness is None or readiness.health is Health.PASSING:
+        return verdict
+    if readiness.health is Health.UNKNOWN:
+        message = readiness.message or "the guest has not answered its readinessProbe yet"
+        return Verdict(FALSE, "ReadinessProbePending", message, True, False, "NotReady")
+    return Verdict(FALSE, "ReadinessProbeFailed", readiness.message, False, False, "NotReady")
 
 
 def _extra_conditions(

@@ -262,6 +262,7 @@ def test_pausing_and_resuming(subject: Subject) -> None:
     assert _state(subject, identity) == (DomainState.RUNNING, "unpaused")
     subject.hypervisor.reset_domain(identity)
     assert _state(subject, identity)[0] is DomainState.RUNNING
+    subject.wait_event("reboot", identity)
 
 
 def test_a_saved_domain_continues_and_a_dropped_save_boots(subject: Subject) -> None:

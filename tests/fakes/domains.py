@@ -171,7 +171,7 @@ class FakeDomains(FakeDisks):
     @mutating
     def reset_domain(self, uuid: str) -> None:
         self._running(uuid)
-        self.tell(EventKind.LIFECYCLE, uuid, "")
+        self.tell(EventKind.REBOOT, uuid, "")
 
     @mutating
     def suspend_domain(self, uuid: str) -> None:

@@ -111,6 +111,20 @@ class FakeHypervisor(FakeDomains, FakeNetworks, FakePools):
 
         self.behind(work)
 
+    def fire_watchdog(self, uuid: str, action: str) -> None:
+        """The guest's watchdog expires; QEMU does what it was told for that."""
+
+        def work() -> None:
+            domain = self._domains[uuid]
+            self.tell(EventKind.WATCHDOG, uuid, action)
+            if action == "poweroff":
+                self._stop(domain, "shutdown", "stopped/shutdown")
+            elif action == "pause":
+                domain.state, domain.reason = DomainState.PAUSED, "watchdog"
+                self.tell(EventKind.LIFECYCLE, uuid, "suspended/watchdog")
+
+        self.behind(work)
+
     def disconnect_agent(self, uuid: str) -> None:
         """The guest's agent ends."""
 

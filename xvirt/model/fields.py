@@ -51,6 +51,8 @@ class Format(enum.Enum):
     DOMAIN_NAME = "domain-name"
     DNS_TEXT = "dns-text"
     SERIAL = "serial"
+    PRINTABLE = "printable"
+    URL_PATH = "url-path"
     TIMESTAMP = "timestamp"
 
 

@@ -31,6 +31,13 @@ MEMORY_MAX_BYTES = 16 << 40
 VOLUME_MIN_BYTES = 1 << 20
 VOLUME_MAX_BYTES = 64 << 40
 USER_DATA_MAX_BYTES = 512 << 10
+PROBE_TIMEOUT_MAX_SECONDS = 30
+"""A probe that waits holds one of the node's threads for probes."""
+
+PROBE_HEADERS_MAX = 32
+PROBE_ARGUMENTS_MAX = 64
+PROBE_ARGUMENT_MAX_LENGTH = 4096
+
 GUEST_TEXT_MAX_LENGTH = 253
 """Any one word of a guest's agent, in characters. The four bounds below are of what a guest may say of itself in its status."""
 

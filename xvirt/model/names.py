@@ -45,6 +45,8 @@ PATTERNS: dict[Format, str] = {
     # One line of dnsmasq's configuration holds it: a line break would start another option there, a comma another string.
     Format.DNS_TEXT: r"^[ !#-+\--\[\]-~]*$",
     Format.SERIAL: r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+    Format.PRINTABLE: r"^[ -~]*$",
+    Format.URL_PATH: r"^/[!-~]*$",
     Format.TIMESTAMP: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$",
 }
 
@@ -65,6 +67,8 @@ DESCRIPTIONS: dict[Format, str] = {
     Format.DOMAIN_NAME: "a DNS name in lower case",
     Format.DNS_TEXT: "printable ASCII without comma, quotation mark and backslash",
     Format.SERIAL: "letters, digits and _.+-, starting with a letter or digit",
+    Format.PRINTABLE: "printable ASCII",
+    Format.URL_PATH: "a path that starts with /, of printable ASCII without spaces",
     Format.TIMESTAMP: "an RFC 3339 time in UTC",
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import ClassVar
 
 from xvirt.model import limits
@@ -16,6 +17,7 @@ from xvirt.model.machine.disk import Disk
 from xvirt.model.machine.hardware import Cpu, Devices, Firmware, Memory
 from xvirt.model.machine.nic import Nic
 from xvirt.model.machine.placement import Placement
+from xvirt.model.machine.probe import LivenessProbe, Probe, asks_agent
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
 
@@ -63,6 +65,17 @@ def _are_groups_at_one(disks: tuple[Disk, ...]) -> bool:
     return all(one == other for one in grouped for other in grouped if one.group == other.group)
 
 
+def _agent_rule(name: str, probe_of: Callable[[VirtualMachineSpec], Probe | None]) -> Rule:
+    """A probe that asks the agent needs its channel."""
+    return Rule(
+        lambda spec: spec.devices.guest_agent or not asks_agent(probe_of(spec)),
+        f"!has(self.{name}) || !has(self.{name}.guestAgentPing) && !has(self.{name}.exec)"
+        " || !has(self.devices) || !has(self.devices.guestAgent) || self.devices.guestAgent",
+        "asks the guest's agent, which devices.guestAgent switches off; switch it on, or use tcpSocket or httpGet",
+        name,
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VirtualMachineSpec:
     """What the machine is to be."""
@@ -95,6 +108,8 @@ class VirtualMachineSpec:
             "disks of one ioLimits.group state different limits; give all of them the same",
             "disks",
         ),
+        _agent_rule("readinessProbe", lambda spec: spec.readiness_probe),
+        _agent_rule("livenessProbe", lambda spec: spec.liveness_probe),
     )
 
     cpu: Cpu = field("Virtual CPUs.", LIVE, default=Cpu)
@@ -126,6 +141,10 @@ class VirtualMachineSpec:
     cloud_init: CloudInit | None = field("First-boot data.", RESTART, default=None)
     devices: Devices = field("Other devices.", RESTART, default=Devices)
     run_strategy: RunStrategy = field("When the machine is to run.", LIVE, default=RunStrategy.ALWAYS)
+    readiness_probe: Probe | None = field("While it fails, a running machine is not Ready.", LIVE, default=None)
+    liveness_probe: LivenessProbe | None = field(
+        "Once it fails, the machine is shut down; runStrategy decides whether it is started again.", LIVE, default=None
+    )
     update_policy: UpdatePolicy = field(
         "Stage keeps a change that needs a restart for the next one; Restart restarts gracefully at once.",
         LIVE,
@@ -161,3 +180,10 @@ class VirtualMachineSpec:
         RESTART,
         default=None,
     )
+
+    @property
+    def asks_by_command(self) -> bool:
+        """Whether a probe runs commands in the guest."""
+        return any(
+            probe is not None and probe.command is not None for probe in (self.readiness_probe, self.liveness_probe)
+        )

@@ -45,6 +45,8 @@ SAMPLES = {
     Format.CPU_MODEL: "host-model",
     Format.DOMAIN_NAME: "example.org",
     Format.SERIAL: "disk-1",
+    Format.PRINTABLE: "some value",
+    Format.URL_PATH: "/healthz",
     Format.DNS_TEXT: "v=spf1 -all",
     Format.TIMESTAMP: "2024-01-31T12:00:00Z",
 }
@@ -279,7 +281,15 @@ def _repair_machine(value: Map) -> Map:
         macs.add(mac)
     disks = [_without(disk, "ioLimits") if number else disk for number, disk in enumerate(value.get("disks", []))]
     threads = max([value.get("ioThreads", 0), *(disk.get("ioThread", 0) for disk in disks)])
-    return value | {"nics": nics, "disks": disks, "ioThreads": threads}
+    devices = {key: entry for key, entry in value.get("devices", {}).items() if key != "guestAgent"}
+    return value | {"nics": nics, "disks": disks, "ioThreads": threads, "devices": devices}
+
+
+_QUESTIONS = ("tcpSocket", "httpGet", "exec", "guestAgentPing")
+
+
+def _repair_probe(value: Map) -> Map:
+    return _keep_one(value, _QUESTIONS) if set(_QUESTIONS) & set(value) else value | {"tcpSocket": {"port": 22}}
 
 
 def _repair_network(value: Map) -> Map:
@@ -329,6 +339,8 @@ _REPAIRS: dict[str, Any] = {
     "OperationRate": _repair_rate,
     "DiskLimits": _repair_limits,
     "TextSource": _repair_text_source,
+    "Probe": _repair_probe,
+    "LivenessProbe": lambda value: _without(_repair_probe(value), "successThreshold"),
     "VirtualMachineSpec": _repair_machine,
     "VirtualNetworkSpec": _repair_network,
     "Nic": _repair_nic,

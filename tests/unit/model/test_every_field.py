@@ -33,6 +33,9 @@ INJECTIONS = {
     "non-character": "a\ufffe",
     "long": "x" * 100_000,
 }
+FREE_FORMATS = (Format.TEXT, Format.DNS_TEXT, Format.PRINTABLE)
+"""What is text, and is put nowhere where its characters mean something."""
+
 ABSURD_NUMBERS: list[Any] = [-1, -(10**100), 10**100, 1 << 63, 1.5, "1", "", True, [], {}]
 ABSURD_SIZES: list[Any] = [
     -1,
@@ -95,7 +98,7 @@ def test_a_string_is_refused_or_kept_to_the_letter(kind: Kind, path: Path, item:
         return
     assert is_clean_text(injection)
     assert len(injection) <= item.spec.max_length
-    assert item.spec.format in (Format.TEXT, Format.DNS_TEXT)
+    assert item.spec.format in FREE_FORMATS
     assert kept(kind, path, injection) == injection
 
 
@@ -113,7 +116,7 @@ def test_a_string_with_a_tail_is_refused_or_of_its_grammar(
         assert re.fullmatch(PATTERNS[item.spec.format], value, re.ASCII)
     if item.spec.format is Format.HOST_PATH:
         assert not has_path_escape(value)
-    elif item.spec.format not in (Format.TEXT, Format.DNS_TEXT, Format.URL):
+    elif item.spec.format not in (*FREE_FORMATS, Format.URL, Format.URL_PATH):
         assert re.fullmatch(r"[A-Za-z0-9._+:/-]*", value)
 
 
