@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 from lxml import etree
 
 from nodeplugin.plan.observation import MachineObservation, NodeSettings, ResolvedNetwork
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.ownership import ownership_mark
+from nodeplugin.plan.seed import plan_seed
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
@@ -20,7 +20,6 @@ from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.placement import keep_placement
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import host_name
-from xvirt.model.machine.cloud_init import TextSource
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import VirtualMachineSpec
 
@@ -67,8 +66,11 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
     obstacles = [obstacle for plan in volumes.values() for obstacle in plan.obstacles]
     networks, missing = _resolve_networks(spec, observed)
     obstacles += missing
-    seed, seed_path, missing = _plan_seed(desired, observed)
-    obstacles += missing
+    planned = plan_seed(
+        desired.stored, desired.spec.cloud_init, desired.settings.seed_directory, _existing_seed(observed)
+    )
+    obstacles += planned.obstacles
+    seed, seed_path = planned.step, planned.path
     disks = {name: DiskBacking(plan.path, plan.format) for name, plan in volumes.items() if plan.path is not None}
     root, mark = None, None
     if not obstacles:
@@ -107,48 +109,6 @@ def _resolve_networks(
         else:
             obstacles.append(resolved)
     return found, obstacles
-
-
-def _plan_seed(
-    desired: MachineDesired, observed: MachineObservation
-) -> tuple[WriteSeed | None, str | None, list[Obstacle]]:
-    cloud_init = desired.spec.cloud_init
-    if cloud_init is None:
-        return None, None, []
-    try:
-        user_data = _text(desired.stored, cloud_init.user_data, "userData") or b"#cloud-config\n{}\n"
-        network_data = _text(desired.stored, cloud_init.network_data, "networkData")
-    except LookupError as error:
-        existing = _existing_seed(observed)
-        if not desired.stored.has_secrets and existing is not None:
-            return None, existing, []
-        return None, None, [Obstacle("SecretMissing", str(error.args[0]))]
-    hostname = cloud_init.hostname or desired.stored.name
-    digest = hashlib.sha256()
-    for part in (desired.stored.uid.encode(), hostname.encode(), user_data, network_data or b""):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    path = f"{desired.settings.seed_directory}/{desired.stored.uid}-{digest.hexdigest()[:12]}.iso"
-    step = WriteSeed(
-        path=path,
-        instance_id=desired.stored.uid,
-        hostname=hostname,
-        user_data=user_data,
-        network_data=network_data,
-    )
-    return step, path, []
-
-
-def _text(stored: StoredObject, source: TextSource | None, default_key: str) -> bytes | None:
-    """The text; raises LookupError with a sentence where the Secret was not sent along."""
-    if source is None:
-        return None
-    if source.inline is not None:
-        return source.inline.encode()
-    key = source.key or default_key
-    content = stored.secrets.get(source.secret or "", {}).get(key)
-    if content is None:
-        raise LookupError(f"Secret {source.secret} with key {key} was not sent along; apply it with the machine")
-    return content
 
 
 def _existing_seed(observed: MachineObservation) -> str | None:

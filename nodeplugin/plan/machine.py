@@ -61,7 +61,9 @@ def plan_machine(desired: MachineDesired, observed: MachineObservation) -> Plan:
     )
 
 
-_PERSONAL = frozenset({"SizeTooSmall", "ShrinkRefused", "InvalidSpec", "OverlayConflict", "SecretMissing"})
+_PERSONAL = frozenset(
+    {"SizeTooSmall", "ShrinkRefused", "InvalidSpec", "OverlayConflict", "SecretMissing", "SecretInvalid"}
+)
 
 
 def _needs_a_person(obstacle: Obstacle) -> bool:

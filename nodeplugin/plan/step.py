@@ -104,6 +104,7 @@ class WriteSeed(Step):
     hostname: str
     user_data: bytes = dataclasses.field(repr=False)
     network_data: bytes | None = dataclasses.field(default=None, repr=False)
+    public_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def summary(self) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import errno
 import io
+import json
 import os
 import secrets
 import time
@@ -51,6 +52,7 @@ class SeedContent:
     hostname: str
     user_data: bytes = dataclasses.field(repr=False)
     network_data: bytes | None = dataclasses.field(default=None, repr=False)
+    public_keys: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
 
 def write_seed(path: str, content: SeedContent) -> None:
@@ -106,8 +108,10 @@ def _files(content: SeedContent) -> dict[str, bytes]:
     for name, value in (("instance id", content.instance_id), ("hostname", content.hostname)):
         if not value.isprintable():
             raise InvalidSpec([Problem("spec.cloudInit", f"{name} {value!r} holds control characters")])
-    meta_data = f"instance-id: {content.instance_id}\nlocal-hostname: {content.hostname}\n".encode()
-    files = {"meta-data": meta_data, "user-data": content.user_data}
+    meta_data = f"instance-id: {content.instance_id}\nlocal-hostname: {content.hostname}\n"
+    if content.public_keys:  # of the default user; in JSON's quotes, which are YAML's, too
+        meta_data += "public-keys:\n" + "".join(f"- {json.dumps(key)}\n" for key in content.public_keys)
+    files = {"meta-data": meta_data.encode(), "user-data": content.user_data}
     if content.network_data is not None:
         files["network-config"] = content.network_data
     return files

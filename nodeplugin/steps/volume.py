@@ -63,6 +63,7 @@ def seed(step: WriteSeed, host: Host) -> str:
         hostname=step.hostname,
         user_data=step.user_data,
         network_data=step.network_data,
+        public_keys=step.public_keys,
     )
     write_seed(step.path, content)
     return ""

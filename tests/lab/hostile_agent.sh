@@ -4,7 +4,8 @@ exec 3<>"$port"
 many_users() {
   awk 'BEGIN { printf "{\"return\": ["; for (i = 0; i < 5000; i++) printf "%s{\"user\": \"u%d\", \"login-time\": 1.0}", i ? ", " : "", i; print "]}" }'
 }
-while read -r line <&3; do
+while :; do
+  read -r line <&3 || { sleep 1; continue; } # nobody on the host's side yet
   case $line in
   *guest-sync*)
     id=${line##*:}

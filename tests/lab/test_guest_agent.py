@@ -49,8 +49,8 @@ def declared(node: Node, guest_image: Path, web: Document) -> Iterator[Declared]
     client.wait_gone(WEB)
 
 
-def _shell(declared: Declared, line: str, sign: str = "done") -> None:
-    """Run a line in the guest's shell on its console: the one way in that needs no agent."""
+def _shell(declared: Declared, line: str, sign: str = "done") -> str:
+    """What is printed when one runs a line in the guest's shell on its console: the one way in that needs no agent."""
     with declared.client.console(WEB, force=True) as console:
         late = threading.Timer(DEADLINE_S, console.close)
         late.start()
@@ -61,6 +61,7 @@ def _shell(declared: Declared, line: str, sign: str = "done") -> None:
             assert data is not None, seen
             seen += data
         late.cancel()
+    return seen.decode(errors="replace")
 
 
 def test_row_92_the_agent_tells_system_host_name_file_systems_and_addresses(declared: Declared) -> None:

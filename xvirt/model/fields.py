@@ -53,6 +53,7 @@ class Format(enum.Enum):
     SERIAL = "serial"
     PRINTABLE = "printable"
     URL_PATH = "url-path"
+    SSH_KEY = "ssh-key"
     TIMESTAMP = "timestamp"
 
 

@@ -49,6 +49,10 @@ GUEST_DISKS_MAX = 16
 GUEST_ADDRESSES_MAX = 64
 """Addresses of one machine, from all sources."""
 
+SSH_KEYS_MAX = 64
+SSH_KEY_MAX_LENGTH = 8192
+"""An RSA key of 16384 bits is 2.8 KiB."""
+
 LABELS_MAX = 64
 ANNOTATION_MAX_LENGTH = 256 << 10
 """Kubernetes' bound for all annotations of an object together; `kubectl apply` keeps a whole document in one."""

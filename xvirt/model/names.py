@@ -28,6 +28,12 @@ _CONTAINER_IMAGE = (
 """Registry, repository, tag, digest: the OCI distribution specification's grammar (spec.md, "Pulling manifests"), the registry required: with a dot or a port,
 as Docker tells it from a repository."""
 
+_SSH_KEY = (
+    r"^(ssh-(ed25519|rsa|dss)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)"
+    r" [A-Za-z0-9+/]{16,}={0,3}( [ -~]*)?$"
+)
+"""A line of authorized_keys without options (sshd(8), AUTHORIZED_KEYS FILE FORMAT)."""
+
 PATTERNS: dict[Format, str] = {
     Format.LABEL: LABEL,
     Format.LABEL_VALUE: r"^(([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9])?$",
@@ -47,6 +53,7 @@ PATTERNS: dict[Format, str] = {
     Format.SERIAL: r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
     Format.PRINTABLE: r"^[ -~]*$",
     Format.URL_PATH: r"^/[!-~]*$",
+    Format.SSH_KEY: _SSH_KEY,
     Format.TIMESTAMP: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$",
 }
 
@@ -69,6 +76,7 @@ DESCRIPTIONS: dict[Format, str] = {
     Format.SERIAL: "letters, digits and _.+-, starting with a letter or digit",
     Format.PRINTABLE: "printable ASCII",
     Format.URL_PATH: "a path that starts with /, of printable ASCII without spaces",
+    Format.SSH_KEY: "a public SSH key as in a .pub file: type, base64 and comment in one line, without options",
     Format.TIMESTAMP: "an RFC 3339 time in UTC",
 }
 

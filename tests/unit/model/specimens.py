@@ -47,6 +47,7 @@ SAMPLES = {
     Format.SERIAL: "disk-1",
     Format.PRINTABLE: "some value",
     Format.URL_PATH: "/healthz",
+    Format.SSH_KEY: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExample",
     Format.DNS_TEXT: "v=spf1 -all",
     Format.TIMESTAMP: "2024-01-31T12:00:00Z",
 }

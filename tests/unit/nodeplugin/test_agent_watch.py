@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodeplugin.converge.agent import INTERVAL_S, SILENT_MAX_S, AgentWatch, pause_s
+from nodeplugin.converge.agent import INTERVAL_S, SILENT_MAX_S, AgentFacts, AgentWatch, pause_s
 from nodeplugin.plan.guest import AgentState
 from tests.contract.documents import DomainDraft
 from tests.fakes.hypervisor import FakeHypervisor
@@ -50,9 +50,15 @@ class Asked:
         return max(0.0, self.watch._queue._due[self.uid] - self.clock.now)
 
 
-@pytest.mark.parametrize(("failures", "pause"), [(0, INTERVAL_S), (1, 5.0), (2, 10.0), (7, SILENT_MAX_S), (999, 300.0)])
+@pytest.mark.parametrize(("failures", "pause"), [(1, 5.0), (2, 10.0), (7, SILENT_MAX_S), (999, 300.0)])
 def test_an_agent_that_hangs_is_asked_ever_more_rarely(failures: int, pause: float) -> None:
-    assert pause_s(failures) == pause
+    assert pause_s(failures, AgentFacts(), 0.0) == pause
+
+
+@pytest.mark.parametrize(("elapsed_s", "pause"), [(0.0, 2.0), (80.0, 10.0), (1e6, INTERVAL_S)])
+def test_an_agent_is_asked_sooner_while_its_guest_has_no_address(elapsed_s: float, pause: float) -> None:
+    assert pause_s(0, AgentFacts(), elapsed_s) == pause
+    assert pause_s(0, AgentFacts(addresses=(address("192.0.2.7"),)), elapsed_s) == INTERVAL_S
 
 
 def test_the_same_answer_wakes_nobody() -> None:

@@ -37,6 +37,16 @@ class TextSource:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SecretText:
+    """Text in a Secret."""
+
+    secret: str = field("Secret that holds the text.", RESTART, format=Format.LABEL, max_length=63, references="Secret")
+    key: str | None = field(
+        "Key in the Secret; absent: `sshAuthorizedKeys`.", RESTART, default=None, format=Format.SERIAL, max_length=253
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CloudInit:
     """First-boot data on a NoCloud volume labelled `cidata`
     (https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html)."""
@@ -46,3 +56,14 @@ class CloudInit:
     )
     user_data: TextSource | None = field("cloud-config or script.", RESTART, default=None)
     network_data: TextSource | None = field("Network configuration, version 1 or 2.", RESTART, default=None)
+    ssh_authorized_keys: tuple[str, ...] = field(
+        "Public keys that may log in as the image's default user.",
+        RESTART,
+        default=(),
+        format=Format.SSH_KEY,
+        max_length=limits.SSH_KEY_MAX_LENGTH,
+        max_items=limits.SSH_KEYS_MAX,
+    )
+    ssh_authorized_keys_from: SecretText | None = field(
+        "Secret with more of them, one a line as in authorized_keys.", RESTART, default=None
+    )

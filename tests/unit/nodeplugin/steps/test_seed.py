@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nodeplugin.steps.seed import SeedContent, build_seed, read_seed, write_seed
 from xvirt.model.errors import InvalidSpec, Refused
@@ -23,6 +24,16 @@ def test_a_seed_holds_what_cloud_init_reads() -> None:
         "meta-data": b"instance-id: uid-1\nlocal-hostname: web\n",
         "user-data": CONTENT.user_data,
         "network-config": b"n\n",
+    }
+
+
+def test_public_keys_stand_in_meta_data_as_cloud_init_reads_them() -> None:
+    keys = ('ssh-ed25519 AAAAC3Nz admin "at" home', "ssh-rsa AAAAB3Nz: x # y")
+    files = read_seed(build_seed(SeedContent(instance_id="a", hostname="b", user_data=b"", public_keys=keys)))
+    assert yaml.safe_load(files["meta-data"]) == {
+        "instance-id": "a",
+        "local-hostname": "b",
+        "public-keys": list(keys),
     }
 
 

@@ -93,6 +93,8 @@ read_seed() {
   name=$(meta local-hostname)
   [ -n "$name" ] && hostname "$name"
   meta instance-id >/run/cidata-instance-id
+  mkdir -p /root/.ssh
+  sed -n '/^public-keys:/,$s/^- "\(.*\)"$/\1/p' /run/cidata/meta-data >/root/.ssh/authorized_keys
   say "cidata on $seed, instance-id $(cat /run/cidata-instance-id), host name $(hostname)"
 }
 
