@@ -9,12 +9,11 @@ from lxml import etree
 from nodeplugin.plan.observation import MachineObservation, NodeSettings, ResolvedNetwork
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.ownership import ownership_mark
-from nodeplugin.plan.seed import plan_seed
+from nodeplugin.plan.seed import plan_seed, seed_of
 from nodeplugin.plan.step import WriteSeed
 from nodeplugin.plan.storage import VolumePlan, plan_disk
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.assemble import assemble_domain
-from xvirt.domainxml.disks import SEED_ALIAS
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.placement import keep_placement
@@ -67,7 +66,10 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
     networks, missing = _resolve_networks(spec, observed)
     obstacles += missing
     planned = plan_seed(
-        desired.stored, desired.spec.cloud_init, desired.settings.seed_directory, _existing_seed(observed)
+        desired.stored,
+        desired.spec.cloud_init,
+        desired.settings.seed_directory,
+        seed_of(observed.config or observed.live),
     )
     obstacles += planned.obstacles
     seed, seed_path = planned.step, planned.path
@@ -109,12 +111,6 @@ def _resolve_networks(
         else:
             obstacles.append(resolved)
     return found, obstacles
-
-
-def _existing_seed(observed: MachineObservation) -> str | None:
-    definition = observed.config or observed.live
-    disks = definition.facts.disks if definition else ()
-    return next((disk.path for disk in disks if disk.alias == SEED_ALIAS), None)
 
 
 def _context(

@@ -16,6 +16,7 @@ from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerDecision, PowerGoal, backoff_s, decide_power
 from nodeplugin.plan.running import note_running, restart_fields
+from nodeplugin.plan.seed import plan_stale_seeds
 from nodeplugin.plan.sizing import plan_memory, plan_vcpus
 from nodeplugin.plan.step import (
     DefineDomain,
@@ -23,7 +24,6 @@ from nodeplugin.plan.step import (
     DestroyDomain,
     DetachDevice,
     GrowVolume,
-    RemoveSeeds,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -120,9 +120,7 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
     is_corrected = drifted and desired.spec.drift_policy is DriftPolicy.CORRECT
     if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
         steps.append(DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name))
-        stale = observed.seeds - {intent.seed_path}
-        if stale and not is_active:
-            steps.append(RemoveSeeds(uid=desired.stored.uid, keep=(intent.seed_path,) if intent.seed_path else ()))
+    steps += plan_stale_seeds(desired.stored.uid, observed, intent.seed_path) if intent.root is not None else ()
     return _Definition(tuple(steps), ("the definition was changed by hand",) if drifted else ())
 
 
@@ -161,7 +159,12 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
     changes = plan_devices(desired, observed, intent)
     vcpu_steps, vcpu_waits = plan_vcpus(uuid, desired.spec.cpu, live.facts)
     memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live)
-    restart = [*restart_fields(desired, observed), *changes.restart_required, *vcpu_waits, *memory_waits]
+    restart = [
+        *restart_fields(desired, observed, intent.seed_path),
+        *changes.restart_required,
+        *vcpu_waits,
+        *memory_waits,
+    ]
     if desired.spec.drift_policy is DriftPolicy.REPORT:
         changes.steps = [step for step in changes.steps if not _is_correction(step)]
     steps, waiting, check = _pace_detaches(changes, observed)

@@ -11,6 +11,7 @@ from typing import Any
 
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
+from nodeplugin.plan.seed import seed_of
 from nodeplugin.plan.step import AttachDevice, NoteRunning, Step, TuneDisk
 from nodeplugin.records import read_document
 from xvirt.domainxml.mark import mark_element
@@ -20,11 +21,22 @@ from xvirt.model.errors import InvalidSpec
 from xvirt.model.fields import Mutability
 from xvirt.model.identity import device_alias
 
+_SEED_FIELD = "spec.cloudInit"
 _LISTS = {"disk": "disks", "nic": "nics"}
 
 
-def restart_fields(desired: MachineDesired, observed: MachineObservation) -> list[str]:
-    """RESTART fields that differ between what the running domain was made from and the newest document."""
+def restart_fields(desired: MachineDesired, observed: MachineObservation, seed_path: str | None) -> list[str]:
+    """RESTART fields that differ between what the running domain was made from and the newest document; a Secret whose content changed is
+    known by the seed."""
+    found = _changed_fields(desired, observed)
+    running = seed_of(observed.live)
+    is_other_seed = None not in (running, seed_path) and running != seed_path
+    if is_other_seed and not any(path.startswith(_SEED_FIELD) for path in found):
+        found.append(_SEED_FIELD)
+    return found
+
+
+def _changed_fields(desired: MachineDesired, observed: MachineObservation) -> list[str]:
     started, newest = started_document(observed), desired.stored.document
     if started is None or started["spec"] == newest["spec"]:
         return []

@@ -9,9 +9,11 @@ import dataclasses
 import hashlib
 import re
 
+from nodeplugin.plan.observation import Definition, MachineObservation
 from nodeplugin.plan.outcome import Obstacle
-from nodeplugin.plan.step import WriteSeed
+from nodeplugin.plan.step import RemoveSeeds, Step, WriteSeed
 from nodeplugin.records import StoredObject
+from xvirt.domainxml.disks import SEED_ALIAS
 from xvirt.model import limits
 from xvirt.model.fields import Format
 from xvirt.model.machine.cloud_init import CloudInit, SecretText, TextSource
@@ -58,6 +60,22 @@ def plan_seed(stored: StoredObject, cloud_init: CloudInit | None, directory: str
         public_keys=keys,
     )
     return SeedPlan(step=step, path=path)
+
+
+def seed_of(definition: Definition | None) -> str | None:
+    """Path of the seed that a definition has."""
+    disks = definition.facts.disks if definition is not None else ()
+    return next((disk.path for disk in disks if disk.alias == SEED_ALIAS), None)
+
+
+def plan_stale_seeds(uid: str, observed: MachineObservation, wanted: str | None) -> tuple[Step, ...]:
+    """Remove the seeds that neither the document nor the running domain, nor its definition has. A saved domain goes on with its own."""
+    if observed.domain is not None and observed.domain.has_managed_save:
+        return ()
+    keep = {path for path in (wanted, seed_of(observed.live), seed_of(observed.config)) if path is not None}
+    if not observed.seeds - keep:
+        return ()
+    return (RemoveSeeds(uid=uid, keep=tuple(sorted(keep))),)
 
 
 def _digest(parts: list[bytes]) -> str:

@@ -125,16 +125,56 @@ def test_row_80_a_secrets_content_is_in_the_seed_and_nowhere_else(
     assert SECRET_TEXT not in "".join(capsys.readouterr())
 
 
-def test_row_80_changed_data_waits_for_the_next_start_and_takes_the_old_seed_away_then(node: Node) -> None:
-    node.apply({"userData": {"inline": "one"}})
-    node.apply({"userData": {"inline": "two"}, "sshAuthorizedKeys": [KEY]})
+def _instance_ids(node: Node) -> set[bytes]:
+    return {seed["meta-data"].splitlines()[0] for seed in node.seeds()}
+
+
+INLINE = ({"userData": {"inline": "one"}}, {"userData": {"inline": "two"}, "sshAuthorizedKeys": [KEY]})
+BY_SECRET = ({"userData": {"secret": "init"}}, {"userData": {"secret": "init"}})
+
+
+@pytest.mark.parametrize("documents", [INLINE, BY_SECRET], ids=["inline", "secret"])
+def test_row_80_changed_data_waits_for_the_next_start_and_takes_the_old_seed_away_then(
+    node: Node, documents: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    node.apply(documents[0], init={"userData": b"one"})
+    before = _instance_ids(node)
+    node.apply(documents[1], init={"userData": b"two"})
     assert node.condition("RestartRequired")["status"] == "True"
+    assert "spec.cloudInit" in node.condition("RestartRequired")["message"]
     assert {seed["user-data"] for seed in node.seeds()} == {b"one", b"two"}, "the running guest keeps its own"
     node.world.operate(WEB, Verb.RESTART)
     node.world.settle()
     assert node.condition("RestartRequired")["status"] == "False"
-    instance_ids = {seed["meta-data"].splitlines()[0] for seed in node.seeds()}
-    assert len(instance_ids) == 1, "the instance-id is the machine's for its whole life"
+    assert [seed["user-data"] for seed in node.seeds()] == [b"two"], "what an old Secret held is not left on the host"
+    assert _instance_ids(node) == before, "the instance-id is the machine's for its whole life"
+
+
+def test_a_saved_machine_keeps_the_seed_that_it_goes_on_with(node: Node) -> None:
+    node.apply({"userData": {"inline": "one"}})
+    node.world.operate(WEB, Verb.SAVE)
+    node.world.settle()
+    node.apply({"userData": {"inline": "two"}})
+    assert {seed["user-data"] for seed in node.seeds()} == {b"one", b"two"}
+    node.world.operate(WEB, Verb.RESTORE)
+    node.world.settle()
+    assert {seed["user-data"] for seed in node.seeds()} == {b"one", b"two"}
+    assert node.condition("RestartRequired")["status"] == "True"
+    node.world.operate(WEB, Verb.RESTART)
+    node.world.settle()
+    assert [seed["user-data"] for seed in node.seeds()] == [b"two"]
+
+
+def test_a_machine_without_first_boot_data_any_more_has_no_seed_left(node: Node) -> None:
+    node.apply({"userData": {"inline": "one"}})
+    document = dict(node.world.store.list_objects()[0].document)
+    document["spec"] = {key: value for key, value in document["spec"].items() if key != "cloudInit"}
+    node.world.service.apply(CALLER, ApplyCall(document=document))
+    node.world.settle()
+    assert len(node.seeds()) == 1
+    node.world.operate(WEB, Verb.RESTART)
+    node.world.settle()
+    assert node.seeds() == []
 
 
 def test_the_same_data_again_writes_no_seed(node: Node) -> None:
