@@ -23,9 +23,7 @@ from nodeplugin.telemetry import SILENT, Telemetry
 _DEFAULTS = HypervisorOptions()
 
 
-class LibvirtHypervisor(
-    LibvirtDomains, LibvirtDisks, LibvirtAgents, LibvirtNetworks, LibvirtPools, LibvirtStatistics
-):
+class LibvirtHypervisor(LibvirtDomains, LibvirtDisks, LibvirtAgents, LibvirtNetworks, LibvirtPools, LibvirtStatistics):
     """All ports over one connection. Opening is tried again for ever: look at `is_connected`, or wait for CONNECTED."""
 
     def __init__(self, uri: str, *, options: HypervisorOptions = _DEFAULTS, telemetry: Telemetry = SILENT) -> None:
