@@ -407,6 +407,15 @@ class TextSourceArgs(TypedDict, total=False):
     """Key in the Secret; absent: `userData` or `networkData`, as the field is called. Changed at the next start."""
 
 
+class SecretTextArgs(TypedDict, total=False):
+    """Text in a Secret."""
+
+    secret: Required[pulumi.Input[str]]
+    """Secret that holds the text. Changed at the next start."""
+    key: pulumi.Input[str]
+    """Key in the Secret; absent: `sshAuthorizedKeys`. Changed at the next start."""
+
+
 class CloudInitArgs(TypedDict, total=False):
     """First-boot data on a NoCloud volume labelled `cidata`
     (https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html)."""
@@ -417,6 +426,10 @@ class CloudInitArgs(TypedDict, total=False):
     """cloud-config or script. Changed at the next start."""
     network_data: pulumi.Input[TextSourceArgs]
     """Network configuration, version 1 or 2. Changed at the next start."""
+    ssh_authorized_keys: pulumi.Input[Sequence[pulumi.Input[str]]]
+    """Public keys that may log in as the image's default user. Changed at the next start."""
+    ssh_authorized_keys_from: pulumi.Input[SecretTextArgs]
+    """Secret with more of them, one a line as in authorized_keys. Changed at the next start."""
 
 
 class DevicesArgs(TypedDict, total=False):
@@ -435,6 +448,100 @@ class DevicesArgs(TypedDict, total=False):
     hotplug_ports: pulumi.Input[int]
     """Spare PCIe ports for hot-plugged disks and NICs; a q35 machine has none of its own. Default: 8. Changed at
     the next start."""
+
+
+class TcpSocketProbeArgs(TypedDict, total=False):
+    """Well where a connection is accepted."""
+
+    port: Required[pulumi.Input[int]]
+    """Port. Changed live."""
+    nic: pulumi.Input[str]
+    """Card whose address is asked; absent: the first that has one. Changed live."""
+
+
+class HttpHeaderArgs(TypedDict, total=False):
+    """One header of the request."""
+
+    name: Required[pulumi.Input[str]]
+    """Name. Changed live."""
+    value: pulumi.Input[str]
+    """Value. Default: . Changed live."""
+
+
+class HttpGetProbeArgs(TypedDict, total=False):
+    """Well where the answer's status is 200 to 399. A redirect is not followed, a body is not read."""
+
+    port: Required[pulumi.Input[int]]
+    """Port. Changed live."""
+    nic: pulumi.Input[str]
+    """Card whose address is asked; absent: the first that has one. Changed live."""
+    path: pulumi.Input[str]
+    """Path of the request. Default: /. Changed live."""
+    scheme: pulumi.Input[Literal["HTTP", "HTTPS"]]
+    """How it is carried. Default: HTTP. Changed live."""
+    http_headers: pulumi.Input[Sequence[pulumi.Input[HttpHeaderArgs]]]
+    """Headers of the request. Changed live."""
+
+
+class ExecProbeArgs(TypedDict, total=False):
+    """Well where a command in the guest ends with 0. Its agent starts it, without a shell; its output is not
+    read."""
+
+    command: Required[pulumi.Input[Sequence[pulumi.Input[str]]]]
+    """Program and arguments. Changed live."""
+
+
+class GuestAgentPingArgs(TypedDict, total=False):
+    """Well where the guest's agent answers."""
+
+
+
+class ProbeArgs(TypedDict, total=False):
+    """One question, and how often it is asked."""
+
+    tcp_socket: pulumi.Input[TcpSocketProbeArgs]
+    """Connect to a port. Changed live."""
+    http_get: pulumi.Input[HttpGetProbeArgs]
+    """Ask by HTTP. Changed live."""
+    command: pulumi.Input[ExecProbeArgs]
+    """Run a command in the guest; libvirt marks the domain as tainted by it. Changed live."""
+    guest_agent_ping: pulumi.Input[GuestAgentPingArgs]
+    """Ask the guest's agent. Changed live."""
+    initial_delay_seconds: pulumi.Input[int]
+    """From the start of the machine to the first question. In s. Default: 0. Changed live."""
+    period_seconds: pulumi.Input[int]
+    """From one question to the next. In s. Default: 10. Changed live."""
+    timeout_seconds: pulumi.Input[int]
+    """An answer that takes longer is none. In s. Default: 1. Changed live."""
+    success_threshold: pulumi.Input[int]
+    """Good answers in a row that make it well. Default: 1. Changed live."""
+    failure_threshold: pulumi.Input[int]
+    """Bad answers in a row that make it unwell. Default: 3. Changed live."""
+
+
+class LivenessProbeArgs(TypedDict, total=False):
+    """A probe that ends the machine, which `runStrategy` may then start again."""
+
+    tcp_socket: pulumi.Input[TcpSocketProbeArgs]
+    """Connect to a port. Changed live."""
+    http_get: pulumi.Input[HttpGetProbeArgs]
+    """Ask by HTTP. Changed live."""
+    command: pulumi.Input[ExecProbeArgs]
+    """Run a command in the guest; libvirt marks the domain as tainted by it. Changed live."""
+    guest_agent_ping: pulumi.Input[GuestAgentPingArgs]
+    """Ask the guest's agent. Changed live."""
+    initial_delay_seconds: pulumi.Input[int]
+    """From the start of the machine to the first question. In s. Default: 0. Changed live."""
+    period_seconds: pulumi.Input[int]
+    """From one question to the next. In s. Default: 10. Changed live."""
+    timeout_seconds: pulumi.Input[int]
+    """An answer that takes longer is none. In s. Default: 1. Changed live."""
+    success_threshold: pulumi.Input[int]
+    """Good answers in a row that make it well. Default: 1. Changed live."""
+    failure_threshold: pulumi.Input[int]
+    """Bad answers in a row that make it unwell. Default: 3. Changed live."""
+    termination_grace_period_seconds: pulumi.Input[int]
+    """Time for the guest to shut down before it is powered off; absent: the machine's own. In s. Changed live."""
 
 
 class TolerationArgs(TypedDict, total=False):

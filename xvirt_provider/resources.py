@@ -17,9 +17,11 @@ from xvirt_provider.arguments import (
     DnsArgs,
     FirmwareArgs,
     ImageSourceArgs,
+    LivenessProbeArgs,
     MemoryArgs,
     NicArgs,
     PlacementArgs,
+    ProbeArgs,
     RouteArgs,
     SubnetArgs,
     VolumeSourceArgs,
@@ -388,6 +390,8 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         cloud_init: pulumi.Input[CloudInitArgs] | None = None,
         devices: pulumi.Input[DevicesArgs] | None = None,
         run_strategy: pulumi.Input[Literal["Always", "RerunOnFailure", "Once", "Manual", "Halted"]] | None = None,
+        readiness_probe: pulumi.Input[ProbeArgs] | None = None,
+        liveness_probe: pulumi.Input[LivenessProbeArgs] | None = None,
         update_policy: pulumi.Input[Literal["Stage", "Restart"]] | None = None,
         drift_policy: pulumi.Input[Literal["Correct", "Report"]] | None = None,
         termination_grace_period_seconds: pulumi.Input[int] | None = None,
@@ -419,6 +423,9 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         :param cloud_init: First-boot data. Changed at the next start.
         :param devices: Other devices. Changed at the next start.
         :param run_strategy: When the machine is to run. Default: Always. Changed live.
+        :param readiness_probe: While it fails, a running machine is not Ready. Changed live.
+        :param liveness_probe: Once it fails, the machine is shut down; runStrategy decides whether it is started
+            again. Changed live.
         :param update_policy: Stage keeps a change that needs a restart for the next one; Restart restarts gracefully
             at once. Default: Stage. Changed live.
         :param drift_policy: Correct undoes changes made behind xVirt's back; Report only says so in the conditions.
@@ -454,6 +461,8 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
             "cloud_init": cloud_init,
             "devices": devices,
             "run_strategy": run_strategy,
+            "readiness_probe": readiness_probe,
+            "liveness_probe": liveness_probe,
             "update_policy": update_policy,
             "drift_policy": drift_policy,
             "termination_grace_period_seconds": termination_grace_period_seconds,
