@@ -169,11 +169,20 @@ def _invalid(detail: pb.ErrorDetail) -> InvalidSpec:
     return InvalidSpec(problems, detail.message, reason=detail.reason)
 
 
+def _is_of_tls(message: str, target: str) -> bool:
+    """Whether a connection was refused for its certificates. The words may also stand in the address that the message names."""
+    scheme, _, address = target.partition("://")
+    if scheme == "unix":
+        return False
+    told = message.replace(address, "").replace(f" {address.rpartition(':')[0]}", "").lower()
+    return any(word in told for word in _TLS_WORDS)
+
+
 def _plain(code: grpc.StatusCode, message: str, target: str) -> XvirtError:
     cls = CLASSES.get(code, errors.InternalError)
     remedy, reason = _REMEDIES.get(code, ""), ""
     if code is _Code.UNAVAILABLE:
-        is_tls = any(word in message.lower() for word in _TLS_WORDS)
+        is_tls = _is_of_tls(message, target)
         reason = TLS_REFUSED if is_tls else UNREACHABLE
         remedy = _TLS_REMEDY if is_tls else remedy
     what = f"node at {target} cannot be reached" if code is _Code.UNAVAILABLE else f"node at {target}"

@@ -47,6 +47,20 @@ def test_a_bare_status_names_the_node(code: grpc.StatusCode, message: str) -> No
     assert (message or code.name) in found.message
 
 
+@pytest.mark.parametrize(
+    ("target", "message", "reason"),
+    [
+        ("unix:///run/ssl/node.sock", "last error: unix:/run/ssl/node.sock: Socket closed", "NodeUnreachable"),
+        ("tcp://tls-1.example:9443", "DNS resolution failed for tls-1.example:9443: timeout", "NodeUnreachable"),
+        ("tcp://tls-1.example:9443", "errors resolving tls-1.example: [timeout]", "NodeUnreachable"),
+        ("tcp://tls-1.example:9443", "tls-1.example:9443: Ssl handshake failed", "TlsRefused"),
+        ("tcp://node-a:9443", "certificate verify failed", "TlsRefused"),
+    ],
+)
+def test_words_of_tls_in_an_address_say_nothing_of_certificates(target: str, message: str, reason: str) -> None:
+    assert decode_error(Code.UNAVAILABLE, message, [], target).reason == reason
+
+
 def test_a_broken_detail_is_as_good_as_none() -> None:
     found = decode_error(Code.NOT_FOUND, "gone", [(DETAIL_KEY, b"\xff\xff\xff")], "unix:///x")
     assert (type(found), found.message) == (errors.NotFound, "node at unix:///x: gone")
