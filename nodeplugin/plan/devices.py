@@ -119,11 +119,12 @@ def _change_disk(
     disk, facts = pair
     backing = intent.disks.get(disk.name)
     wanted_path = backing.path if backing else ""
-    if wanted_path != (facts.path or ""):
-        if disk.device is DiskDevice.CDROM:
-            changes.media.append(plan_medium(desired, intent, disk, facts))
-        else:
-            changes.restart_required.append(f"spec.disks[{disk.name}].source")
+    if disk.device is DiskDevice.CDROM:
+        media, drift = plan_medium(desired, observed, intent, pair)
+        changes.media += media
+        changes.drift += drift
+    elif wanted_path != (facts.path or ""):
+        changes.restart_required.append(f"spec.disks[{disk.name}].source")
         return
     tunes, drift = plan_limits(desired, observed, intent, pair)
     changes.steps += tunes

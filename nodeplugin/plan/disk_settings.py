@@ -21,17 +21,28 @@ from xvirt.model.machine.disk import Disk
 from xvirt.model.virtualmachine import DriftPolicy
 
 
-def plan_medium(desired: MachineDesired, intent: Intent, disk: Disk, facts: DiskFacts) -> ChangeMedium:
-    """Put into the drive what the document says."""
+def plan_medium(
+    desired: MachineDesired, observed: MachineObservation, intent: Intent, pair: tuple[Disk, DiskFacts]
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """(steps, drift): put into the drive what the document says. It was changed by hand where the document says nothing else than when
+    the domain was last brought up to it."""
+    disk, facts = pair
     backing = intent.disks.get(disk.name)
-    element = render_disk(desired.resource, disk, backing, target=facts.target)
-    return ChangeMedium(
+    if (backing.path if backing else "") == (facts.path or ""):
+        return (), ()
+    drift: tuple[str, ...] = ()
+    if not _is_own_change(desired, observed, disk, "source"):
+        drift = (f"the medium of Cdrom {disk.name} was changed by hand",)
+        if desired.spec.drift_policy is DriftPolicy.REPORT:
+            return (), drift
+    step = ChangeMedium(
         uuid=desired.stored.uid,
         what=f"Cdrom {disk.name}",
         path=backing.path if backing else None,
-        xml=to_text(element),
+        xml=to_text(render_disk(desired.resource, disk, backing, target=facts.target)),
         force=disk.force_eject,
     )
+    return (step,), drift
 
 
 def plan_limits(
@@ -44,7 +55,7 @@ def plan_limits(
     if facts.tune == wanted:
         return (), ()
     drift: tuple[str, ...] = ()
-    if not _is_own_change(desired, observed, disk):
+    if not _is_own_change(desired, observed, disk, "ioLimits"):
         drift = (f"the limits of disk {disk.name} were changed by hand",)
         if desired.spec.drift_policy is DriftPolicy.REPORT:
             return (), drift
@@ -72,16 +83,16 @@ def _definition(intent: Intent) -> etree._Element:
     return intent.root
 
 
-def _is_own_change(desired: MachineDesired, observed: MachineObservation, disk: Disk) -> bool:
+def _is_own_change(desired: MachineDesired, observed: MachineObservation, disk: Disk, field: str) -> bool:
     started = started_document(observed)
     if started is None:
         return True
     before, now = started["spec"], desired.stored.document["spec"]
-    return (before.get("domain"), _limits(before, disk.name)) != (now.get("domain"), _limits(now, disk.name))
+    return (before.get("domain"), _setting(before, disk, field)) != (now.get("domain"), _setting(now, disk, field))
 
 
-def _limits(spec: Mapping[str, Any], name: str) -> Any:
-    return next((item.get("ioLimits") for item in spec.get("disks", ()) if item["name"] == name), None)
+def _setting(spec: Mapping[str, Any], disk: Disk, field: str) -> Any:
+    return next((item.get(field) for item in spec.get("disks", ()) if item["name"] == disk.name), None)
 
 
 def plan_io_threads(

@@ -6,13 +6,13 @@ It stands in the running domain's own mark (the definition's is newer), so it is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.seed import seed_of
-from nodeplugin.plan.step import AttachDevice, NoteRunning, Step, TuneDisk
+from nodeplugin.plan.step import AttachDevice, ChangeMedium, NoteRunning, Step, TuneDisk
 from nodeplugin.records import read_document
 from xvirt.domainxml.mark import mark_element
 from xvirt.domainxml.tree import to_text
@@ -20,6 +20,7 @@ from xvirt.model.changes import field_changes
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.fields import Mutability
 from xvirt.model.identity import device_alias
+from xvirt.model.machine.disk import DiskDevice
 
 _SEED_FIELD = "spec.cloudInit"
 _LISTS = {"disk": "disks", "nic": "nics"}
@@ -46,9 +47,9 @@ def _changed_fields(desired: MachineDesired, observed: MachineObservation) -> li
 
 def note_running(desired: MachineDesired, observed: MachineObservation, steps: Sequence[Step]) -> tuple[Step, ...]:
     """Write into the running mark what devices are made from that are about to be attached (an attach that then fails is planned, and
-    noted, again), and the limits that disks have now."""
+    noted, again), and what has been changed of disks since: limits and media."""
     attached = {step.alias for step in steps if isinstance(step, AttachDevice)}
-    tuned = {step.what for step in steps if isinstance(step, TuneDisk)}
+    pending = {step.what for step in steps if isinstance(step, TuneDisk | ChangeMedium)}
     mark, started = observed.live.facts.mark if observed.live else None, started_document(observed)
     if mark is None or started is None:
         return ()
@@ -60,23 +61,25 @@ def note_running(desired: MachineDesired, observed: MachineObservation, steps: S
         fresh = {item["name"]: item for item in newest.get(field, ()) if device_alias(kind, item["name"]) in attached}
         if fresh:
             spec[field] = [item for item in spec.get(field, ()) if item["name"] not in fresh] + list(fresh.values())
-    limits = {item["name"]: item.get("ioLimits") for item in newest.get("disks", ())}
+    current = {item["name"]: item for item in newest.get("disks", ())}
     if "disks" in spec:
-        spec["disks"] = [
-            _with_limits(item, limits[item["name"]])
-            if item["name"] in limits and f"disk {item['name']}" not in tuned
-            else item
-            for item in spec["disks"]
-        ]
+        spec["disks"] = [_with_changed(item, current.get(item["name"]), pending) for item in spec["disks"]]
     if spec == started["spec"]:
         return ()
     noted = dataclasses.replace(mark, document={**started, "spec": spec})
     return (NoteRunning(uuid=desired.stored.uid, xml=to_text(mark_element(noted))),)
 
 
-def _with_limits(disk: Mapping[str, Any], limits: Any) -> Mapping[str, Any]:
-    rest = {name: value for name, value in disk.items() if name != "ioLimits"}
-    return rest if limits is None else {**rest, "ioLimits": limits}
+def _with_changed(
+    started: Mapping[str, Any], newest: Mapping[str, Any] | None, pending: Collection[str]
+) -> Mapping[str, Any]:
+    """A disk as it was started, with what of it has been changed in place."""
+    is_cdrom = started.get("device") == DiskDevice.CDROM.value
+    if newest is None or f"{'Cdrom' if is_cdrom else 'disk'} {started['name']}" in pending:
+        return started
+    field = "source" if is_cdrom else "ioLimits"
+    rest = {name: value for name, value in started.items() if name != field}
+    return {**rest, field: newest[field]} if newest.get(field) is not None else rest
 
 
 def started_document(observed: MachineObservation) -> Mapping[str, Any] | None:

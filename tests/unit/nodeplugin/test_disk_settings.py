@@ -269,3 +269,22 @@ def test_an_image_that_is_in_a_drive_outlives_its_deletion(world: World) -> None
     assert path in world.volumes.files
     _applied(world, _machine(ROOT, _drive()))
     assert path not in world.volumes.files
+
+
+@pytest.mark.parametrize("policy", ["Correct", "Report"])
+def test_row_40_61_a_medium_changed_by_hand_is_said_and_put_back_unless_drift_is_only_reported(
+    world: World, policy: str
+) -> None:
+    _applied(world, _machine(ROOT, _drive("setup"), driftPolicy=policy))
+    _applied(world, _machine(ROOT, _drive("drivers"), driftPolicy=policy))
+    empty = "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><alias name='ua-disk-cd'/></disk>"
+    world.hypervisor.change_medium(_uuid(world), empty, force=False)
+    stored = world.store.find_named("VirtualMachine", "default", "web")
+    assert stored is not None
+    assert world.converger.preview(stored).drift == ("the medium of Cdrom cd was changed by hand",)
+    world.settle()
+    assert (_disk(world, "cd").path is None) == (policy == "Report")
+    assert _condition(world, "Drifted")["status"] == ("True" if policy == "Report" else "False")
+    _applied(world, _machine(ROOT, _drive("setup"), driftPolicy=policy))
+    assert (_disk(world, "cd").path or "").endswith("default_setup.image.raw")
+    assert _condition(world, "Drifted")["status"] == "False"
