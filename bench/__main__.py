@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.apply_overhead import apply_overhead
 from bench.changes import attach, burst_20
+from bench.convert import convert
 from bench.events import event_latency, recovery
 from bench.idle import idle
 from bench.listing import list_200, scrape_200
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "apply-overhead": apply_overhead,
     "attach": attach,
     "burst-20": burst_20,
+    "convert": convert,
     "event-latency": event_latency,
     "idle": idle,
     "list-200": list_200,

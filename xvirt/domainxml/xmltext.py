@@ -12,6 +12,7 @@ from xvirt.model.errors import InvalidSpec, Problem
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 BLANK = " \t\r\n"
 _SPACE = f"{{{XML_NAMESPACE}}}space"
+_SPACE_WRITTEN = " xml:space="
 _IS_TOO_DEEP = etree.XPath("boolean(" + "/*" * (limits.XML_MAX_DEPTH + 1) + ")")
 _COUNT = etree.XPath("count(//*)")
 _HAS_SPACE = etree.XPath("boolean(descendant-or-self::*/@xml:space)")
@@ -67,20 +68,22 @@ def _encode(text: str | bytes) -> bytes:
 
 def to_text(element: etree._Element) -> str:
     """Indented XML of an element, without a declaration. Where white space counts (text beside elements, `xml:space`), none is added."""
-    text: str = etree.tostring(_indented(element), encoding="unicode", pretty_print=True, with_tail=False)
+    text: str = etree.tostring(element, encoding="unicode", pretty_print=True, with_tail=False)
+    if _SPACE_WRITTEN in text:
+        text = etree.tostring(_kept_space(element), encoding="unicode", pretty_print=True, with_tail=False)
     return text
 
 
 def document_text(root: etree._Element) -> str:
     """The same of a whole document: with what stands before and after its root element."""
-    text: str = etree.tostring(_indented(root).getroottree(), encoding="unicode", pretty_print=True)
+    text: str = etree.tostring(root.getroottree(), encoding="unicode", pretty_print=True)
+    if _SPACE_WRITTEN in text:
+        text = etree.tostring(_kept_space(root).getroottree(), encoding="unicode", pretty_print=True)
     return text
 
 
-def _indented(element: etree._Element) -> etree._Element:
-    """The element, or where part of it must keep its layout a copy that libxml2 does not indent there."""
-    if not has_space(element):
-        return element
+def _kept_space(element: etree._Element) -> etree._Element:
+    """A copy that libxml2 does not indent where `xml:space` says so."""
     copied = copy.deepcopy(element.getroottree()).getroot() if element.getparent() is None else copy.deepcopy(element)
     for item in copied.iter(etree.Element):
         if item.get(_SPACE) == "preserve" and len(item) and item.text is None:
@@ -93,15 +96,21 @@ def canonical(element: etree._Element) -> bytes:
     bare = copy.deepcopy(element)
     bare.tail = None
     drop_layout(bare)
-    text: bytes = etree.tostring(bare, method="c14n", exclusive=True, with_comments=True)
-    return text
+    return _canonical_bytes(bare)
 
 
 def canonical_document(root: etree._Element) -> bytes:
     """The same of a whole document: with what stands before and after its root element."""
     bare = copy.deepcopy(root.getroottree())
     drop_layout(bare.getroot())
-    text: bytes = etree.tostring(bare, method="c14n", exclusive=True, with_comments=True)
+    return _canonical_bytes(bare)
+
+
+def _canonical_bytes(bare: etree._Element | etree._ElementTree) -> bytes:
+    try:
+        text: bytes = etree.tostring(bare, method="c14n", exclusive=True, with_comments=True)
+    except etree.C14NError:  # libxml2 refuses namespaces that are relative URIs; version 2 of the standard knows them
+        text = etree.tostring(bare, method="c14n2", with_comments=True)
     return text
 
 
