@@ -26,6 +26,7 @@ from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.fields import attributes, is_tree
 from xvirt.model.jsontext import read_json
 from xvirt.model.kinds import BY_NAME
+from xvirt.model.treetext import read_text_tree
 
 _CORE = "tag:yaml.org,2002:"
 _INTEGER = r"[-+]?(0|[1-9][0-9]{0,30})"
@@ -55,12 +56,6 @@ class _Resolver(BaseResolver):
     yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
-class _TextResolver(BaseResolver):
-    """Knows nothing but null, so that all else is text."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012
-
-
 class _Loader(Composer, CParser, _Constructor, _Resolver):
     """libyaml's scanner (PyYAML's own takes a minute for a stream at its limit) under PyYAML's composer, which stands first
     because aliases are counted there, before anything is expanded."""
@@ -79,10 +74,6 @@ class _Loader(Composer, CParser, _Constructor, _Resolver):
                 event: Any = self.get_event()
                 raise _refuse(event.start_mark, f"has more than {limits.YAML_MAX_ALIASES} aliases")
         return super().compose_node(parent, index)
-
-
-class _TreeLoader(_TextResolver, _Loader):
-    """The same for XML trees."""
 
 
 def _refuse(mark: Any, message: str) -> yaml.MarkedYAMLError:
@@ -165,8 +156,6 @@ for _tag, _pattern, _first in (
     ("float", _FLOAT, "-+.0123456789"),
 ):
     _Resolver.add_implicit_resolver(_CORE + _tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
-    if _tag == "null":
-        _TextResolver.add_implicit_resolver(_CORE + _tag, re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
 def load_documents(text: str, source: str) -> list[LocatedDocument]:
@@ -186,12 +175,7 @@ def load_tree(text: str) -> Any:
     with _refusing(text, ""):
         if (value := _json_of(text)) is not None:
             return value
-        loader = _TreeLoader(text)
-        try:
-            node = loader.get_single_node()
-            return None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
+        return read_text_tree(text)
 
 
 @contextlib.contextmanager
