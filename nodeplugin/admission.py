@@ -8,6 +8,7 @@ from typing import Any
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.judged import judged_xml
 from nodeplugin.plan.observation import NodeSettings
+from nodeplugin.plan.place import PoolPlace
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.plan.volume import image_request
 from nodeplugin.records import StoredObject
@@ -102,26 +103,26 @@ def check_policy(stored: StoredObject, resource: Resource, settings: NodeSetting
 def check_image(stored: StoredObject, resource: Resource, policy: ImagePolicy) -> None:
     """Judge where an image comes from, as far as its document shows it. Raises PolicyRefused, or Refused for a URL of no use."""
     if resource.kind == "VirtualImage":
-        policy.check(image_request(stored, resource.spec, "/provisional"))
+        policy.check(image_request(stored, resource.spec, PoolPlace("/provisional")))
 
 
 def collect_garbage(
-    old: StoredObject | None, resource: Resource, pool_directories: Mapping[str, str]
+    old: StoredObject | None, resource: Resource, pools: Mapping[str, PoolPlace]
 ) -> tuple[tuple[str, str], ...]:
     """(path, format) of volumes to be deleted once nobody uses them: those of inline disks with policy Delete that the new
     document no longer declares, and those that waited already; what is declared again is taken off the list."""
     if old is None or resource.kind != "VirtualMachine":
         return ()
-    before = dict(old.run.garbage) | _inline_volumes(old.resource, pool_directories, only_doomed=True)
-    kept = _inline_volumes(resource, pool_directories, only_doomed=False)
+    before = dict(old.run.garbage) | _inline_volumes(old.resource, pools, only_doomed=True)
+    kept = _inline_volumes(resource, pools, only_doomed=False)
     return tuple((path, volume_format) for path, volume_format in sorted(before.items()) if path not in kept)
 
 
-def _inline_volumes(machine: Resource, pool_directories: Mapping[str, str], *, only_doomed: bool) -> dict[str, str]:
+def _inline_volumes(machine: Resource, pools: Mapping[str, PoolPlace], *, only_doomed: bool) -> dict[str, str]:
     return {
-        inline_path(machine, disk, pool_directories[disk.pool]): disk.format.value
+        inline_path(machine, disk, pools[disk.pool]): disk.format.value
         for disk in machine.spec.disks
         if disk.is_inline
-        and disk.pool in pool_directories
+        and disk.pool in pools
         and (not only_doomed or disk.deletion_policy is DiskDeletionPolicy.DELETE)
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nodeplugin.converge.host import Host
-from nodeplugin.hypervisor.port import XmlView
+from nodeplugin.hypervisor.port import PoolRecord, XmlView
 from nodeplugin.plan.guest import GuestFacts, read_guest
 from nodeplugin.records import StoredObject
 from xvirt import API_VERSION
@@ -44,6 +44,19 @@ def _part(name: str, ask: Callable[[], Any]) -> DescribedPart:
         return DescribedPart(name=name, error=error.message)
 
 
+def _describe_pool(host: Host, pool: PoolRecord) -> HostPool:
+    """libvirt's own figures are as old as its last look into the pool, and serve where xVirt cannot look itself."""
+    capacity, available = pool.capacity_bytes, pool.available_bytes
+    if pool.is_active and pool.type in ("dir", "logical"):
+        try:
+            space = host.volumes.find_space(pool.path.rstrip("/"))
+        except XvirtError:
+            space = None
+        if space is not None:
+            capacity, available = space.capacity_bytes, space.available_bytes
+    return HostPool(name=pool.name, uuid=pool.uuid, capacity=ByteSize(capacity), available=ByteSize(available))
+
+
 def describe_node(identity: NodeIdentity, host: Host, owned: set[str], boot_id: str) -> NodeDescription:
     """The node as a VirtualHost document."""
     facts = host.hypervisor.facts()
@@ -70,15 +83,7 @@ def describe_node(identity: NodeIdentity, host: Host, owned: set[str], boot_id: 
         allocated_memory=ByteSize(sum(item.memory_bytes for item in running)),
         domains=sum(record.uuid in owned for record in records),
         foreign_domains=sum(record.uuid not in owned for record in records),
-        pools=tuple(
-            HostPool(
-                name=pool.name,
-                uuid=pool.uuid,
-                capacity=ByteSize(pool.capacity_bytes),
-                available=ByteSize(pool.available_bytes),
-            )
-            for pool in host.hypervisor.list_pools()
-        ),
+        pools=tuple(_describe_pool(host, pool) for pool in host.hypervisor.list_pools()),
         api_versions=(API_VERSION,),
     )
     document = {

@@ -241,10 +241,14 @@ class Node:
         )
 
     def _sweep(self, host: Host) -> None:
-        for pool in host.index.pools().values():
-            if pool.is_active and os.path.isdir(pool.path):
-                for name in host.volumes.sweep(pool.path):
-                    logger.info("removed %s/%s, left by an interrupted copy", pool.path, name)
+        pools = host.index.pools()
+        for pool, place in host.index.places().items():
+            if pools[pool].is_active and host.volumes.has_place(place.directory):
+                try:
+                    for name in host.volumes.sweep(place.directory):
+                        logger.info("removed %s/%s, left by an interrupted copy", place.directory, name)
+                except XvirtError as error:
+                    logger.error("pool %s is not swept: %s", pool, error.message)
 
     def _identity(self, verdict: Verdict) -> NodeIdentity:
         return NodeIdentity(

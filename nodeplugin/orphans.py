@@ -69,8 +69,9 @@ class _Search:
     def volumes(self) -> Iterator[Found]:
         index = self._host.index
         index.drop_pools()
-        directories = {name: index.pools()[name].path.rstrip("/") for name in self._pools()}
-        declared = {path for stored in self._objects for path in volume_paths(stored, directories)}
+        places = {name: index.places()[name] for name in self._pools()}
+        directories = {name: place.directory for name, place in places.items()}
+        declared = {path for stored in self._objects for path in volume_paths(stored, places)}
         dependents: Mapping[str, tuple[str, ...]] | None = None
         for pool, directory in sorted(directories.items()):
             for name in self._host.volumes.list_volumes(directory):
@@ -89,8 +90,8 @@ class _Search:
             if stored.kind == "StoragePool":
                 wanted.add(stored.name)
             wanted |= _pools_of(stored)
-        known = self._host.index.pools()
-        return [name for name in wanted if name in known and known[name].is_active]
+        known, usable = self._host.index.pools(), self._host.index.places()
+        return [name for name in wanted if name in usable and known[name].is_active]
 
     def _facts(self, path: str, owner: VolumeOwner) -> VolumeFacts | None:
         try:
@@ -216,7 +217,7 @@ def _volume_orphan(
         reason=RETAINED,
         message=message,
         take_back=back,
-        removal=f"rm {path}" if not used_by else _in_use(used_by),
+        removal=_removal(path) if not used_by else _in_use(used_by),
         pool=pool,
         size_bytes=facts.allocation_bytes if facts else 0,
         used_by=used_by,
@@ -241,6 +242,10 @@ def _undeclared(
         used_by=used_by,
     )
     return Found(orphan, mark.authority)
+
+
+def _removal(path: str) -> str:
+    return f"lvremove {path.removeprefix('/dev/')}" if path.startswith("/dev/") else f"rm {path}"
 
 
 def _in_use(used_by: tuple[str, ...]) -> str:

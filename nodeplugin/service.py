@@ -201,11 +201,8 @@ class NodeService:
         remember_document(document, resource)
         check_policy(stored, resource, self._host.settings)
         check_image(stored, resource, self._host.image_policy)
-        garbage = collect_garbage(old, resource, self._pool_directories() if old is not None else {})
+        garbage = collect_garbage(old, resource, self._host.index.places() if old is not None else {})
         return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage)), changes
-
-    def _pool_directories(self) -> dict[str, str]:
-        return {name: record.path.rstrip("/") for name, record in self._host.index.pools().items()}
 
     def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...], dry_run: DryRun) -> ApplyResult:
         preview = self._converger.preview_stored if dry_run is DryRun.NONE else self._converger.preview

@@ -27,7 +27,12 @@ def open_upload(host: Host, stored: StoredObject, size_bytes: int) -> Upload:
     pool = host.index.pools().get(spec.pool)
     if pool is None or not pool.is_active:
         raise Unavailable(f"StoragePool {spec.pool} of {stored.key} is not active", reason="PoolNotReady")
-    request = image_request(stored, spec, pool.path.rstrip("/"))
+    place = host.index.places().get(spec.pool)
+    if place is None or place.group is not None:
+        raise Refused(
+            f"{stored.key}: pool {spec.pool} holds no images; name a directory pool", reason="PoolHoldsNoImages"
+        )
+    request = image_request(stored, spec, place)
     if host.volumes.find_volume(request.path, request.format) is not None:
         raise Refused(f"{stored.key} is there already; an image never changes", reason="Uploaded")
     return host.images.open_upload(request, size_bytes)

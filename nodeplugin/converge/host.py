@@ -18,10 +18,12 @@ from nodeplugin.hypervisor.port import DomainRecord, Hypervisor, NetworkRecord, 
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.port import Images
 from nodeplugin.plan.observation import HostUse, NodeSettings
+from nodeplugin.plan.place import PoolPlace
 from nodeplugin.telemetry import SILENT, Telemetry
 from xvirt.domainxml.facts import DiskFacts, DomainFacts, read_domain
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.errors import NotFound
+from xvirt.model.storage import PoolType
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,12 @@ class HostIndex:
             with self._lock:
                 self._pools = known
         return known
+
+    def places(self) -> dict[str, PoolPlace]:
+        """Where the pools' volumes lie, by name, of those whose volumes xVirt can make."""
+        types = {"dir": PoolType.DIR, "logical": PoolType.LVM}
+        records = self.pools().values()
+        return {item.name: PoolPlace(item.path.rstrip("/"), types[item.type]) for item in records if item.type in types}
 
     def use_by_others(self, uuid: str) -> HostUse:
         """What all domains but this one use."""

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,16 @@ from nodeplugin.plan.observation import (
     VolumeObservation,
 )
 from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.place import PoolPlace
 from nodeplugin.plan.storage import inline_path
-from nodeplugin.plan.volume import disk_path, find_difference, image_path, image_request
+from nodeplugin.plan.volume import find_difference, image_request, volume_path
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.facts import NicFacts, read_domain
 from xvirt.domainxml.filters import FILTERS
+from xvirt.domainxml.pool import pool_directory
 from xvirt.domainxml.tree import canonical, parse_xml
-from xvirt.model.errors import NotFound
+from xvirt.model.errors import NotFound, Refused
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.storage import StoragePoolSpec, VirtualDiskSpec, VirtualImageSpec, VolumeSource
@@ -64,6 +66,7 @@ class Observer:
         domain = look.record if look is not None else None
         config, live = _definitions(look)
         references = self._references(stored, resource)
+        volumes = self._inline_volumes(stored, resource, spec, references)
         name_holder = None
         if domain is None:
             holder = hypervisor.find_domain_by_name(host_name(stored.namespace, stored.name))
@@ -73,7 +76,8 @@ class Observer:
             config=config,
             live=live,
             references=references,
-            volumes=self._inline_volumes(stored, resource, spec, references),
+            volumes=volumes,
+            block_capacities=self._block_capacities(stored.uid, volumes, live),
             seeds=self._seeds(stored.uid),
             host_use=self._host.index.use_by_others(stored.uid),
             name_holder=name_holder,
@@ -106,9 +110,21 @@ class Observer:
         wanted = dict(stored.run.garbage)
         for disk in spec.disks:
             pool = references.pools.get(disk.pool)
-            if disk.is_inline and isinstance(pool, str):
+            if disk.is_inline and isinstance(pool, PoolPlace):
                 wanted[inline_path(resource, disk, pool)] = disk.format.value
         return {path: self._host.volumes.find_volume(path, kind) for path, kind in wanted.items()}
+
+    def _block_capacities(
+        self, uuid: str, volumes: Mapping[str, VolumeFacts | None], live: Definition | None
+    ) -> dict[str, int]:
+        """Of the running disks that are logical volumes, by disk name: they grow by themselves, and their QEMU knows only when told."""
+        found = {}
+        for disk in live.facts.disks if live else ():
+            volume = volumes.get(disk.path or "")
+            capacity = self._guest_capacity(uuid, disk.target) if volume is not None and volume.is_device else None
+            if capacity is not None:
+                found[disk.name] = capacity
+        return found
 
     def _seeds(self, uid: str) -> frozenset[str]:
         directory = self._host.settings.seed_directory
@@ -131,7 +147,7 @@ class Observer:
             },
             images={source.image: self.image(namespace, source.image) for source in sources if source.image},
             disks={name: self.disk(namespace, name) for name in disks},
-            pools={name: self.pool_directory(name) for name in {disk.pool for disk in spec.disks}},
+            pools={name: self.pool_place(name) for name in {disk.pool for disk in spec.disks}},
         )
 
     def network_backing(self, namespace: str, name: str) -> ResolvedNetwork | Obstacle:
@@ -176,11 +192,18 @@ class Observer:
         present = self._host.hypervisor.list_filters()
         return tuple(name for name in FILTERS if name not in present)
 
-    def pool_directory(self, name: str) -> str | Obstacle:
-        """Directory of a pool that is active."""
+    def pool_place(self, name: str) -> PoolPlace | Obstacle:
+        """Where the volumes of a pool lie that is active, and whose directory is there."""
         record = self._host.index.pools().get(name)
         if record is not None and record.is_active:
-            return record.path.rstrip("/")
+            place = self._host.index.places().get(name)
+            if place is None:
+                return Obstacle(
+                    "PoolNotUsable", f"libvirt pool {name} is of type {record.type}; name a dir or logical one"
+                )
+            if not self._host.volumes.has_place(place.directory):
+                return Obstacle("PoolNotReady", f"{place.directory} of StoragePool {name} has vanished; bring it back")
+            return place
         is_declared = (
             name == self._host.settings.default_pool or self._store.find_named("StoragePool", "", name) is not None
         )
@@ -194,11 +217,11 @@ class Observer:
         if stored is None or stored.deletion is not Deletion.NONE:
             return Obstacle("ImageNotFound", f"VirtualImage {namespace}/{name} is not there; apply it")
         spec: VirtualImageSpec = stored.resource.spec
-        pool = self.pool_directory(spec.pool)
+        pool = self.pool_place(spec.pool)
         if isinstance(pool, Obstacle):
             return pool
         return self._volume(
-            image_path(stored, spec, pool), spec.format.value, f"VirtualImage {namespace}/{name}", "Image"
+            volume_path(stored, spec, pool), spec.format.value, f"VirtualImage {namespace}/{name}", "Image"
         )
 
     def disk(self, namespace: str, name: str) -> ResolvedVolume | Obstacle:
@@ -207,10 +230,10 @@ class Observer:
         if stored is None or stored.deletion is not Deletion.NONE:
             return Obstacle("DiskNotFound", f"VirtualDisk {namespace}/{name} is not there; apply it")
         spec: VirtualDiskSpec = stored.resource.spec
-        pool = self.pool_directory(spec.pool)
+        pool = self.pool_place(spec.pool)
         if isinstance(pool, Obstacle):
             return pool
-        path = disk_path(stored, spec, pool)
+        path = volume_path(stored, spec, pool)
         if find_difference(stored, spec, self._host.volumes.find_volume(path, spec.format.value)) is not None:
             return Obstacle("DiskNotReady", f"VirtualDisk {namespace}/{name} has no volume yet: another lies at {path}")
         return self._volume(path, spec.format.value, f"VirtualDisk {namespace}/{name}", "Disk")
@@ -226,7 +249,7 @@ class Observer:
     def volume(self, stored: StoredObject, resource: Resource) -> VolumeObservation:
         """A VirtualDisk or VirtualImage."""
         spec: VirtualDiskSpec | VirtualImageSpec = resource.spec
-        pool = self.pool_directory(spec.pool)
+        pool = self.pool_place(spec.pool)
         references = References(pools={spec.pool: pool})
         if isinstance(spec, VirtualDiskSpec) and spec.source is not None:
             references = self._volume_references(stored.namespace, spec.pool, pool, spec.source)
@@ -234,17 +257,27 @@ class Observer:
             return VolumeObservation(volume=None, references=references)
         if isinstance(spec, VirtualImageSpec):
             return self._image(stored, spec, pool)
-        path = disk_path(stored, spec, pool)
+        path = volume_path(stored, spec, pool)
         index = self._host.index
+        volume, attached = self._host.volumes.find_volume(path, spec.format.value), index.attachments(path)
+        is_device = volume is not None and volume.is_device
         return VolumeObservation(
             uid=stored.uid,
-            volume=self._host.volumes.find_volume(path, spec.format.value),
+            volume=volume,
             references=references,
             users=index.users_of_path(path),
-            attached=index.attachments(path),
+            attached=attached,
+            guest_capacity_bytes=self._guest_capacity(*attached[0]) if is_device and attached else None,
         )
 
-    def _image(self, stored: StoredObject, spec: VirtualImageSpec, pool: str) -> VolumeObservation:
+    def _guest_capacity(self, uuid: str, target: str) -> int | None:
+        """Size of a device as the domain knows that has it; None where it has gone off meanwhile."""
+        try:
+            return self._host.hypervisor.block_size(uuid, target).capacity_bytes
+        except (NotFound, Refused):
+            return None
+
+    def _image(self, stored: StoredObject, spec: VirtualImageSpec, pool: PoolPlace) -> VolumeObservation:
         """An image; who uses it is only asked once it is there, for an image that is being fetched is looked at often."""
         request = image_request(stored, spec, pool)
         transfer = self._host.images.find(stored.uid)
@@ -275,7 +308,7 @@ class Observer:
         requests = []
         for stored in self._store.list_objects("VirtualImage"):
             spec: VirtualImageSpec = stored.resource.spec
-            pool = self.pool_directory(spec.pool)
+            pool = self.pool_place(spec.pool)
             if stored.deletion is Deletion.NONE and not isinstance(pool, Obstacle):
                 requests.append(image_request(stored, spec, pool))
         return requests
@@ -287,13 +320,14 @@ class Observer:
             for request in self.image_requests()
             if self._host.volumes.find_volume(request.path, request.format) is None
         ]
-        for record in self._host.index.pools().values():
-            if record.is_active:
-                for name in self._host.images.collect(record.path.rstrip("/"), wanted):
-                    logger.info("removed %s/%s, left by a transfer that nobody waits for", record.path, name)
+        for name in self._host.index.places():
+            place = self.pool_place(name)
+            if isinstance(place, PoolPlace) and place.group is None:
+                for left in self._host.images.collect(place.directory, wanted):
+                    logger.info("removed %s/%s, left by a transfer that nobody waits for", place.directory, left)
 
     def _volume_references(
-        self, namespace: str, pool_name: str, pool: str | Obstacle, source: VolumeSource
+        self, namespace: str, pool_name: str, pool: PoolPlace | Obstacle, source: VolumeSource
     ) -> References:
         return References(
             pools={pool_name: pool},
@@ -326,8 +360,13 @@ class Observer:
         self._host.index.drop_pools()
         record = self._host.index.pools().get(stored.name)
         users = [item.key for item in self._store.list_objects() if _pool_of(item) == stored.name]
-        del spec
-        return PoolObservation(record=record, users=tuple(users))
+        group = spec.volume_group
+        return PoolObservation(
+            record=record,
+            users=tuple(users),
+            space=self._host.volumes.find_space(pool_directory(spec)),
+            has_group=group is None or self._host.volumes.has_group(group),
+        )
 
 
 def _definitions(look: DomainLook | None) -> tuple[Definition | None, Definition | None]:

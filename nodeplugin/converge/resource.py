@@ -10,10 +10,12 @@ from nodeplugin.converge.host import Host
 from nodeplugin.converge.machine import Visit, is_stalled
 from nodeplugin.converge.observe import Observer
 from nodeplugin.converge.recorder import Recorder
+from nodeplugin.hypervisor.port import PoolSpace
 from nodeplugin.images.port import TransferFacts
-from nodeplugin.plan.network import plan_network, plan_network_removal, plan_pool, plan_pool_removal
+from nodeplugin.plan.network import plan_network, plan_network_removal
 from nodeplugin.plan.observation import NetworkObservation, PoolObservation, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.pool import plan_pool, plan_pool_removal
 from nodeplugin.plan.status import (
     Verdict,
     base_conditions,
@@ -26,13 +28,12 @@ from nodeplugin.plan.status import (
 from nodeplugin.plan.step import CreateVolume, Step
 from nodeplugin.plan.volume import (
     TRANSFER_REASONS,
-    disk_path,
     find_difference,
-    image_path,
     is_taken_back,
     plan_virtual_disk,
     plan_virtual_image,
     plan_volume_removal,
+    volume_path,
 )
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.steps.run import run_step
@@ -210,16 +211,11 @@ def _kinds(host: Host, observer: Observer) -> dict[str, Kind]:
     }
 
 
-def _volume_path(stored: StoredObject, resource: Resource, pool: str) -> str:
-    spec = resource.spec
-    return disk_path(stored, spec, pool) if isinstance(spec, VirtualDiskSpec) else image_path(stored, spec, pool)
-
-
 def _plan_volume_removal(stored: StoredObject, resource: Resource, observed: VolumeObservation) -> Plan:
     pool = observed.references.pools[resource.spec.pool]
     if isinstance(pool, Obstacle):
         return Plan(is_gone=True) if pool.reason == "PoolNotFound" else Plan(waiting=(pool,))
-    path = _volume_path(stored, resource, pool)
+    path = volume_path(stored, resource.spec, pool)
     return plan_volume_removal(resource.spec.deletion_policy, path, resource.spec.format.value, observed)
 
 
@@ -229,7 +225,8 @@ def _describe_volume(
     volume, spec = observed.volume, resource.spec
     is_strange = isinstance(spec, VirtualDiskSpec) and find_difference(stored, spec, volume) is not None
     if volume is None or is_strange:
-        bare = dataclasses.replace(old, path="", size=None, allocation=None, used_by=())
+        lost = old.path if isinstance(spec, VirtualDiskSpec) else ""  # remembered: a lost one is never made anew
+        bare = dataclasses.replace(old, path=lost, size=None, allocation=None, used_by=())
         return _describe_transfer(bare, observed.transfer)
     return dataclasses.replace(
         _describe_transfer(old, None),
@@ -278,10 +275,15 @@ def _describe_pool(
     record = observed.record
     if record is None:
         return dataclasses.replace(old, uuid=None, path="", capacity=None, available=None)
-    return dataclasses.replace(
-        old,
-        uuid=record.uuid,
-        path=record.path,
-        capacity=ByteSize(record.capacity_bytes),
-        available=ByteSize(record.available_bytes),
-    )
+    capacity, available = _describe_space(observed.space, old)
+    return dataclasses.replace(old, uuid=record.uuid, path=record.path, capacity=capacity, available=available)
+
+
+def _describe_space(space: PoolSpace | None, old: StoragePoolStatus) -> tuple[ByteSize | None, ByteSize | None]:
+    """Capacity, and what is available: every write on the file system moves that, so it is told again when a percent has gone."""
+    if space is None:
+        return None, None
+    capacity, available = ByteSize(space.capacity_bytes), ByteSize(space.available_bytes)
+    if old.capacity == capacity and old.available is not None and abs(old.available - available) < capacity // 100:
+        return capacity, old.available
+    return capacity, available

@@ -72,6 +72,7 @@ def _read_pool(pool: libvirt.virStoragePool) -> PoolRecord:
     return PoolRecord(
         uuid=pool.UUIDString(),
         name=pool.name(),
+        type=live.get("type", ""),
         is_active=bool(pool.isActive()),
         is_autostarted=bool(pool.autostart()),
         path=live.findtext("target/path") or "",

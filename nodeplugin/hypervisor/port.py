@@ -119,6 +119,8 @@ class PoolRecord:
     capacity_bytes: int
     available_bytes: int
     xml: str
+    type: str = "dir"
+    """libvirt's: `dir`, `logical`, ..."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -459,20 +461,30 @@ class Hypervisor(Domains, Networks, Pools, Protocol):
         """End threads and connection."""
 
 
+@dataclasses.dataclass(frozen=True)
+class PoolSpace:
+    """Size and free space of a pool's file system or volume group at this moment (libvirt's own figures are as old as its last look)."""
+
+    capacity_bytes: int
+    available_bytes: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VolumeFacts:
-    """A volume file as `qemu-img info` (never probing) sees it. Sizes in bytes."""
+    """A volume as `qemu-img info` (never probing) sees it. Sizes in bytes; `unit_bytes`: a logical volume's is a multiple of it."""
 
     path: str
     format: str
     capacity_bytes: int
     allocation_bytes: int
     backing_path: str | None = None
+    unit_bytes: int = 1
+    is_device: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VolumeRequest:
-    """A volume to be made. `backing_path` makes it linked; `source_path` makes it a full copy; neither: blank."""
+    """A volume to be made; in `group` where it is a logical one. `backing_path` makes it linked; `source_path` makes it a full copy; neither: blank."""
 
     path: str
     format: str
@@ -482,11 +494,13 @@ class VolumeRequest:
     source_path: str | None = None
     source_format: str | None = None
     preallocation: str = "off"
+    group: str | None = None
 
 
 class Volumes(Protocol):
-    """Volume files of directory pools. Every maker writes `.<name>.<random>.partial` beside the target, syncs it and renames it:
-    a crash leaves either no volume or a whole one, and `sweep` removes what it left."""
+    """Volumes of directory pools and of volume groups. Every maker writes to a name of its own (`.<name>.<random>.partial`, or a
+    logical volume `xvirt.partial+<random>`), syncs it and renames it: a crash leaves either no volume or a whole one, and `sweep`
+    removes what it left."""
 
     def find_volume(self, path: str, volume_format: str) -> VolumeFacts | None:
         """Facts of a volume; None where the file does not exist. Raises InvalidSpec where it is not of this format."""
@@ -506,6 +520,18 @@ class Volumes(Protocol):
 
     def backing_chain(self, path: str, volume_format: str) -> Sequence[str]:
         """Paths of the volumes below this one, nearest first."""
+
+    def has_place(self, directory: str) -> bool:
+        """Whether a pool's directory is there. A group without volumes has none, and needs none."""
+
+    def find_space(self, directory: str) -> PoolSpace | None:
+        """Size and free space of a pool; None where it is not there."""
+
+    def has_group(self, name: str) -> bool:
+        """Whether the host has a volume group."""
+
+    def create_group(self, name: str, devices: Sequence[str]) -> None:
+        """Make a volume group of blank devices; nothing where it exists. Raises Refused for a device that holds anything."""
 
     def list_volumes(self, directory: str) -> Sequence[str]:
         """Names of the volumes in a pool's directory, foreign ones included, sorted; none where it has vanished."""

@@ -1,4 +1,4 @@
-"""Runs qemu-img: no shell, a deadline for each run, and an end with this process."""
+"""Runs qemu-img and LVM's tools: no shell, a deadline for each run, and an end with this process."""
 
 from __future__ import annotations
 
@@ -24,12 +24,20 @@ Progress = Callable[[int], None]
 _PROGRESS = re.compile(rb"\((\d+)\.\d+/100%\)")
 _END_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 """setpriv(1): where the plugin is killed, so is what it started; a new one would begin the same copy beside it."""
-_NO_SPACE = ("No space left", "Disk quota")
+_NO_SPACE = (
+    "No space left",
+    "Disk quota",
+    "insufficient free space",
+    "Insufficient free space",
+    "insufficient suitable allocatable extents",
+    "Insufficient suitable allocatable extents",
+)
+_PACKAGES = {"qemu-img": "qemu-utils", "blkdiscard": "util-linux"}
 _LOCKED = ('Failed to get "write" lock', 'Failed to get shared "write" lock', "Failed to lock byte")
 
 
 class QemuImg:
-    """Runs of qemu-img, which `close` ends."""
+    """Runs of the storage's tools, which `close` ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,24 +53,37 @@ class QemuImg:
         progress: Progress | None = None,
         good_codes: tuple[int, ...] = (0,),
     ) -> str:
-        """Run `qemu-img ARGV`; `progress` gets percents of `-p`. Returns its output.
+        """Run `qemu-img ARGV`; `progress` gets percents of `-p`. Returns its output. Raises as `run_tool`."""
+        command = ["qemu-img", *argv]
+        return self.run_tool(command, action, timeout_s=timeout_s, progress=progress, good_codes=good_codes)
+
+    def run_tool(
+        self,
+        command: list[str],
+        action: str,
+        *,
+        timeout_s: float = COMMAND_TIMEOUT_S,
+        progress: Progress | None = None,
+        good_codes: tuple[int, ...] = (0,),
+    ) -> str:
+        """Run a command; returns its output.
 
         Raises Exhausted (no space), Busy (another process has the image locked), DeadlineExceeded, Unavailable (closed), Refused.
         """
         deadline = time.monotonic() + timeout_s
         with tempfile.TemporaryFile() as errors:
-            process = self._start(argv, action, errors)
+            process = self._start(command, action, errors)
             try:
                 output = _follow(process, deadline, progress)
                 code = process.wait(max(0.0, deadline - time.monotonic()))
             except (TimeoutError, subprocess.TimeoutExpired):
-                raise DeadlineExceeded(f"{action}: qemu-img did not end within {timeout_s:g} s") from None
+                raise DeadlineExceeded(f"{action}: {command[0]} did not end within {timeout_s:g} s") from None
             finally:
                 self._end(process)
             errors.seek(0)
             text = errors.read().decode(errors="replace").strip()
         if code not in good_codes:
-            raise self._fault(action, text or f"exit code {code}")
+            raise self._fault(command[0], action, text or f"exit code {code}")
         return output.decode(errors="replace")
 
     def close(self) -> None:
@@ -72,20 +93,21 @@ class QemuImg:
             for process in self._running:
                 process.kill()
 
-    def _start(self, argv: list[str], action: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], action: str, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._is_closed:
                 raise Unavailable(f"{action}: the node plugin is stopping")
             try:
                 process = subprocess.Popen(
-                    [*_END_WITH_US, "qemu-img", *argv],
+                    [*_END_WITH_US, *command],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env={**os.environ, "LC_ALL": "C"},
+                    env={**os.environ, "LC_ALL": "C", "LVM_SUPPRESS_FD_WARNINGS": "1"},
                 )
             except OSError as error:
-                raise Unavailable(f"{action}: qemu-img cannot be started: {error}; install qemu-utils") from error
+                remedy = f"install {_PACKAGES.get(command[0], 'lvm2')}"
+                raise Unavailable(f"{action}: {command[0]} cannot be started: {error}; {remedy}") from error
             self._running.add(process)
             return process
 
@@ -99,14 +121,14 @@ class QemuImg:
         if process.stdout is not None:
             process.stdout.close()
 
-    def _fault(self, action: str, text: str) -> Exception:
+    def _fault(self, tool: str, action: str, text: str) -> Exception:
         if self._is_closed:
             return Unavailable(f"{action}: the node plugin is stopping")
         if any(phrase in text for phrase in _NO_SPACE):
             return Exhausted(f"{action}: no space left; free some, it goes on by itself", reason="NoSpace")
         if any(phrase in text for phrase in _LOCKED):
             return Busy(f"{action}: the image is in use: {text}", reason="ImageInUse")
-        return Refused(f"{action}: qemu-img says: {text}", reason="VolumeFailed")
+        return Refused(f"{action}: {tool} says: {text}", reason="VolumeFailed")
 
 
 def _follow(process: subprocess.Popen[bytes], deadline: float, progress: Progress | None) -> bytes:

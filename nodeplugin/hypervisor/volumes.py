@@ -1,4 +1,4 @@
-"""Volume files of directory pools, by qemu-img. Formats are always given, never probed (libvirt docs/kbase/secureusage)."""
+"""Volumes: files of directory pools by qemu-img, logical volumes by LVM (`logical`). Formats are always given, never probed (libvirt docs/kbase/secureusage)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from nodeplugin.hypervisor.inspection import inspect_image
-from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
+from nodeplugin.hypervisor.logical import LogicalVolumes, group_of, is_logical
+from nodeplugin.hypervisor.port import PoolSpace, VolumeFacts, VolumeRequest
 from nodeplugin.hypervisor.qcow2 import read_header
 from nodeplugin.hypervisor.qemu_img import COPY_TIMEOUT_S, Progress, QemuImg
 from xvirt.model.errors import Exhausted, InvalidSpec, NotFound, Problem, Refused, XvirtError
@@ -27,6 +28,7 @@ class QemuImgVolumes:
 
     def __init__(self) -> None:
         self._qemu_img = QemuImg()
+        self._logical = LogicalVolumes(self._qemu_img)
         self._lock = threading.Lock()
         self._own: set[str] = set()
         self._is_closed = threading.Event()
@@ -37,6 +39,8 @@ class QemuImgVolumes:
         self._qemu_img.close()
 
     def find_volume(self, path: str, volume_format: str) -> VolumeFacts | None:
+        if is_logical(path):
+            return self._logical.find(path)
         try:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
@@ -57,6 +61,9 @@ class QemuImgVolumes:
         )
 
     def create_volume(self, request: VolumeRequest, progress: Progress) -> None:
+        if request.group is not None:
+            self._logical.create(request, request.group, progress)
+            return
         if os.path.lexists(request.path):
             return
         with self._partial(request.path, VOLUME_MODE) as partial:
@@ -93,11 +100,16 @@ class QemuImgVolumes:
         facts = self.find_volume(path, volume_format)
         if facts is None:
             raise NotFound(f"volume {path} is not there")
-        if facts.capacity_bytes < capacity_bytes:
+        if facts.is_device and facts.capacity_bytes < capacity_bytes:
+            self._logical.grow(path, facts.capacity_bytes, int(capacity_bytes))
+        elif facts.capacity_bytes < capacity_bytes:
             argv = ["resize", "-q", "-f", volume_format, path, str(int(capacity_bytes))]
             self._qemu_img.run(argv, f"grow volume {path}")
 
     def delete_volume(self, path: str) -> None:
+        if is_logical(path):
+            self._logical.delete(path)
+            return
         try:
             os.unlink(path)
         except FileNotFoundError:
@@ -121,6 +133,30 @@ class QemuImgVolumes:
             chain.append(current)
         return chain
 
+    def has_place(self, directory: str) -> bool:
+        if os.path.isdir(directory):
+            return True
+        group = group_of(directory)
+        return group is not None and self.has_group(group)
+
+    def find_space(self, directory: str) -> PoolSpace | None:
+        group = group_of(directory)
+        if group is not None:
+            return self._logical.find_space(group)
+        try:
+            found = os.statvfs(directory)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise translate_os_error(error, "read", directory) from error
+        return PoolSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+    def has_group(self, name: str) -> bool:
+        return self._logical.find_space(name) is not None
+
+    def create_group(self, name: str, devices: Sequence[str]) -> None:
+        self._logical.create_group(name, devices)
+
     def list_volumes(self, directory: str) -> Sequence[str]:
         try:
             return sorted(name for name in os.listdir(directory) if not name.startswith("."))
@@ -130,6 +166,9 @@ class QemuImgVolumes:
             raise translate_os_error(error, "list", directory) from error
 
     def sweep(self, directory: str) -> list[str]:
+        group = group_of(directory)
+        if group is not None:
+            return self._logical.sweep(group)
         removed = []
         try:
             with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 from lxml import etree
 
@@ -10,8 +11,8 @@ from nodeplugin.plan.observation import MachineObservation, NodeSettings, Resolv
 from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.seed import plan_seed, seed_of
-from nodeplugin.plan.step import WriteSeed
-from nodeplugin.plan.storage import VolumePlan, plan_disk
+from nodeplugin.plan.step import CreateVolume, WriteSeed
+from nodeplugin.plan.storage import VolumePlan, lost_volume, plan_disk
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.assemble import assemble_domain
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
@@ -63,6 +64,7 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
         for disk in spec.disks
     }
     obstacles = [obstacle for plan in volumes.values() for obstacle in plan.obstacles]
+    obstacles += _find_lost(volumes.values(), observed)
     networks, missing = _resolve_networks(spec, observed)
     obstacles += missing
     planned = plan_seed(
@@ -90,6 +92,14 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
         mark=mark,
         obstacles=tuple(obstacles),
     )
+
+
+def _find_lost(volumes: Iterable[VolumePlan], observed: MachineObservation) -> list[Obstacle]:
+    """Volumes that would be made although a definition has them already: they are made before they are defined, and never twice."""
+    definitions = [item for item in (observed.config, observed.live) if item is not None]
+    defined = {disk.path for item in definitions for disk in item.facts.disks}
+    made = [step.request.path for plan in volumes for step in plan.steps if isinstance(step, CreateVolume)]
+    return [lost_volume(path) for path in made if path in defined]
 
 
 def _resolve_networks(

@@ -62,7 +62,17 @@ def plan_machine(desired: MachineDesired, observed: MachineObservation) -> Plan:
 
 
 _PERSONAL = frozenset(
-    {"SizeTooSmall", "ShrinkRefused", "InvalidSpec", "OverlayConflict", "SecretMissing", "SecretInvalid"}
+    {
+        "SizeTooSmall",
+        "ShrinkRefused",
+        "FormatNotRaw",
+        "NameTooLong",
+        "VolumeLost",
+        "InvalidSpec",
+        "OverlayConflict",
+        "SecretMissing",
+        "SecretInvalid",
+    }
 )
 
 
@@ -113,7 +123,9 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
     is_active = observed.live is not None
     steps: list[Step] = []
     for plan in intent.volumes.values():
-        steps += [step for step in plan.steps if not (is_active and isinstance(step, GrowVolume))]
+        steps += [
+            step for step in plan.steps if not (is_active and isinstance(step, GrowVolume) and not step.is_device)
+        ]
     if intent.seed is not None and intent.seed.path not in observed.seeds:
         steps.append(intent.seed)
     drifted = _has_drifted(desired, observed, intent)

@@ -1,4 +1,4 @@
-"""VirtualNetwork and StoragePool: defined, started, changed in place where libvirt can, never restarted under a running guest."""
+"""VirtualNetwork: defined, started, changed in place where libvirt can, never restarted under a running guest."""
 
 from __future__ import annotations
 
@@ -7,32 +7,25 @@ import dataclasses
 from lxml import etree
 
 from nodeplugin.hypervisor.port import NetworkChange, NetworkCommand, NetworkRecord, NetworkSection
-from nodeplugin.plan.observation import NetworkObservation, PoolObservation
+from nodeplugin.plan.observation import NetworkObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.ownership import ownership_mark
 from nodeplugin.plan.step import (
-    AutostartPool,
     DefineFilter,
     DefineNetwork,
-    DefinePool,
     StartNetwork,
-    StartPool,
     Step,
     StopNetwork,
-    StopPool,
     UndefineNetwork,
-    UndefinePool,
     UpdateNetwork,
 )
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.filters import render_filter
 from xvirt.domainxml.mark import read_mark, write_mark
 from xvirt.domainxml.network import NetworkUpdate, network_changes, render_network
-from xvirt.domainxml.pool import render_pool
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
-from xvirt.model.storage import StoragePoolSpec
 from xvirt.model.virtualnetwork import NetworkMode, NetworkUpdatePolicy, VirtualNetworkSpec
 
 
@@ -129,32 +122,3 @@ def plan_network_removal(stored: StoredObject, spec: VirtualNetworkSpec, observe
         return Plan(waiting=(Obstacle("InUse", message),))
     stop: tuple[Step, ...] = (StopNetwork(uuid=stored.uid),) if record.is_active else ()
     return Plan(steps=(*stop, UndefineNetwork(uuid=stored.uid)))
-
-
-def plan_pool(stored: StoredObject, resource: Resource, observed: PoolObservation) -> Plan:
-    """Steps to a StoragePool. A pool that libvirt has already under this name and directory is used as it is."""
-    spec: StoragePoolSpec = resource.spec
-    record = observed.record
-    if record is None:
-        define = DefinePool(uuid=stored.uid, xml=to_text(render_pool(resource, stored.uid)))
-        start = StartPool(uuid=stored.uid)
-        return Plan(steps=(define, start, AutostartPool(uuid=stored.uid, is_enabled=spec.autostart)))
-    if record.path.rstrip("/") != spec.path.rstrip("/"):
-        message = f"libvirt pool {record.name} exists with path {record.path}; rename this one or use that path"
-        return Plan(blocked=(Obstacle("NameTaken", message),))
-    steps: list[Step] = [] if record.is_active else [StartPool(uuid=record.uuid)]
-    if record.is_autostarted != spec.autostart and record.uuid == stored.uid:
-        steps.append(AutostartPool(uuid=record.uuid, is_enabled=spec.autostart))
-    return Plan(steps=tuple(steps))
-
-
-def plan_pool_removal(stored: StoredObject, observed: PoolObservation) -> Plan:
-    """Steps to the end of a StoragePool: libvirt forgets it, its directory and volumes stay. A foreign pool is left alone."""
-    record = observed.record
-    if record is None or record.uuid != stored.uid:
-        return Plan(is_gone=True)
-    if observed.users:
-        message = f"pool is used by {', '.join(observed.users)}; it is removed once they are gone"
-        return Plan(waiting=(Obstacle("InUse", message),))
-    stop: tuple[Step, ...] = (StopPool(uuid=record.uuid),) if record.is_active else ()
-    return Plan(steps=(*stop, UndefinePool(uuid=record.uuid)))

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from lxml import etree
 
-from nodeplugin.hypervisor.port import DomainRecord, NetworkRecord, PoolRecord, VolumeFacts
+from nodeplugin.hypervisor.port import DomainRecord, NetworkRecord, PoolRecord, PoolSpace, VolumeFacts
 from nodeplugin.images.port import TransferFacts
 from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.place import PoolPlace
 from xvirt.domainxml.facts import DomainFacts
 
 
@@ -45,13 +46,13 @@ class ResolvedVolume:
 class References:
     """Everything that a machine's or disk's document names, resolved on this host, or why it cannot be yet.
 
-    Keys are the names in the document: networks, images, disks; `pools` maps to directories.
+    Keys are the names in the document: networks, images, disks, pools.
     """
 
     networks: Mapping[str, ResolvedNetwork | Obstacle] = dataclasses.field(default_factory=dict)
     images: Mapping[str, ResolvedVolume | Obstacle] = dataclasses.field(default_factory=dict)
     disks: Mapping[str, ResolvedVolume | Obstacle] = dataclasses.field(default_factory=dict)
-    pools: Mapping[str, str | Obstacle] = dataclasses.field(default_factory=dict)
+    pools: Mapping[str, PoolPlace | Obstacle] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,6 +126,8 @@ class VolumeObservation:
     twin_path: str | None = None
     users: tuple[str, ...] = ()
     attached: tuple[tuple[str, str], ...] = ()
+    guest_capacity_bytes: int | None = None
+    """Size that the running domain which has it knows, where that may differ: of a logical volume."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,7 +149,10 @@ class NetworkObservation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolObservation:
-    """A StoragePool on its host."""
+    """A StoragePool on its host. `space` is None where its directory or group is not there."""
 
     record: PoolRecord | None
     users: tuple[str, ...] = ()
+    space: PoolSpace | None = None
+    has_group: bool = True
+    """Whether the host has the volume group of an Lvm pool."""

@@ -11,6 +11,7 @@ from nodeplugin.plan.intent import MachineDesired
 from nodeplugin.plan.machine import plan_stop
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.place import PoolPlace
 from nodeplugin.plan.step import DeleteVolume, DestroyDomain, ReleaseDomain, RemoveSeeds, Step, UndefineDomain
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.records import Deletion
@@ -66,7 +67,7 @@ def _remove_volumes(desired: MachineDesired, observed: MachineObservation) -> tu
     doomed = list(desired.stored.run.garbage)
     for disk in desired.spec.disks:
         pool = observed.references.pools.get(disk.pool)
-        if disk.is_inline and disk.deletion_policy is DiskDeletionPolicy.DELETE and isinstance(pool, str):
+        if disk.is_inline and disk.deletion_policy is DiskDeletionPolicy.DELETE and isinstance(pool, PoolPlace):
             doomed.append((inline_path(desired.resource, disk, pool), disk.format.value))
     return tuple(
         DeleteVolume(path=path, format=volume_format)

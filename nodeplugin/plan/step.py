@@ -78,6 +78,8 @@ class GrowVolume(Step):
     path: str
     format: str
     capacity_bytes: int
+    is_device: bool = False
+    """A logical volume grows under a running machine, too, whose QEMU is told afterwards; a file is grown by the QEMU that has it."""
 
     @property
     def summary(self) -> str:
@@ -395,6 +397,18 @@ class DefineFilter(Step):
     @property
     def summary(self) -> str:
         return f"define network filter {self.filter_name}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CreateGroup(Step):
+    name = "create-volume-group"
+    impact = Impact.NONE
+    group: str
+    devices: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return f"make volume group {self.group} of {', '.join(self.devices)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

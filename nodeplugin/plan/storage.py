@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
 from nodeplugin.plan.observation import HostUse, References, ResolvedVolume
 from nodeplugin.plan.outcome import Obstacle
+from nodeplugin.plan.place import PoolPlace, find_place_obstacle
 from nodeplugin.plan.step import CreateVolume, GrowVolume, Step
-from xvirt.model.identity import inline_volume_name
+from xvirt.model.identity import VolumeOwner
 from xvirt.model.machine.disk import CopyMode, Disk, DiskDevice, DiskSource
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
@@ -36,6 +37,7 @@ class Place:
     format: str
     pool: str
     preallocation: str = "off"
+    group: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,12 @@ def plan_disk(
     pool = references.pools.get(disk.pool, Obstacle("PoolNotFound", f"StoragePool {disk.pool} is not there"))
     if isinstance(pool, Obstacle):
         return VolumePlan(obstacles=(pool,))
-    path = inline_path(machine, disk, pool)
+    owner = inline_owner(machine, disk)
+    path = pool.path_of(owner)
+    if (obstacle := find_place_obstacle(pool, owner)) is not None:
+        return VolumePlan(obstacles=(obstacle,))
     content = Content(image=source.image, clone=source.clone, copy=source.copy, size_bytes=source.size)
-    place = Place(path=path, format=disk.format.value, pool=disk.pool)
+    place = Place(path=path, format=disk.format.value, pool=disk.pool, group=pool.group)
     return plan_volume(place, content, volumes.get(path), references, use)
 
 
@@ -84,10 +89,15 @@ def _plan_medium(source: DiskSource, references: References) -> VolumePlan:
     return VolumePlan(path=found.path, format=found.format)
 
 
-def inline_path(machine: Resource, disk: Disk, pool_directory: str) -> str:
-    """Path of the volume of a disk that the machine itself declares."""
+def inline_owner(machine: Resource, disk: Disk) -> VolumeOwner:
+    """Whose the volume of a disk is that the machine itself declares."""
     meta = machine.metadata
-    return f"{pool_directory}/{inline_volume_name(meta.namespace, meta.name, disk.name, disk.format.value)}"
+    return VolumeOwner(machine.kind, meta.namespace, meta.name, disk.format.value, disk.name)
+
+
+def inline_path(machine: Resource, disk: Disk, pool: PoolPlace) -> str:
+    """Path of the volume of a disk that the machine itself declares."""
+    return pool.path_of(inline_owner(machine, disk))
 
 
 def plan_volume(
@@ -109,17 +119,27 @@ def plan_volume(
     return VolumePlan(path=place.path, format=place.format, steps=(step,))
 
 
+def lost_volume(path: str) -> Obstacle:
+    """A volume that was there and is not: a file system that is not mounted looks the same, and a blank one in its place would be
+    taken for the data."""
+    message = (
+        f"volume {path} was there and is gone; mount or restore what held it, and this goes on by itself;"
+        " to begin with a new one, delete the object and declare it again"
+    )
+    return Obstacle("VolumeLost", message)
+
+
 def _plan_existing(place: Place, content: Content, existing: VolumeFacts) -> VolumePlan:
-    wanted = content.size_bytes
+    wanted = -(-content.size_bytes // existing.unit_bytes) * existing.unit_bytes if content.size_bytes else None
     if wanted is None or wanted == existing.capacity_bytes:
-        return VolumePlan(path=place.path, format=place.format)
+        return VolumePlan(path=place.path, format=place.format, grow_to_bytes=wanted if existing.is_device else None)
     if wanted < existing.capacity_bytes:
         message = (
-            f"volume {place.path} has {ByteSize(existing.capacity_bytes)}, {ByteSize(wanted)} is asked for;"
+            f"volume {place.path} has {ByteSize(existing.capacity_bytes)}, {ByteSize(content.size_bytes or 0)} is asked for;"
             " a volume never shrinks: ask for at least its size, or move the file away"
         )
         return VolumePlan(path=place.path, format=place.format, obstacles=(Obstacle("ShrinkRefused", message),))
-    step = GrowVolume(path=place.path, format=place.format, capacity_bytes=wanted)
+    step = GrowVolume(path=place.path, format=place.format, capacity_bytes=wanted, is_device=existing.is_device)
     return VolumePlan(path=place.path, format=place.format, steps=(step,), grow_to_bytes=wanted)
 
 
@@ -143,7 +163,11 @@ def _request(place: Place, content: Content, origin: ResolvedVolume | None) -> V
     size = content.size_bytes
     if origin is None:
         return VolumeRequest(
-            path=place.path, format=place.format, capacity_bytes=size, preallocation=place.preallocation
+            path=place.path,
+            format=place.format,
+            capacity_bytes=size,
+            preallocation=place.preallocation,
+            group=place.group,
         )
     is_linked = content.image is not None and content.copy is CopyMode.LINKED and place.format == "qcow2"
     if is_linked:
@@ -161,4 +185,5 @@ def _request(place: Place, content: Content, origin: ResolvedVolume | None) -> V
         source_path=origin.path,
         source_format=origin.format,
         preallocation=place.preallocation,
+        group=place.group,
     )

@@ -11,10 +11,11 @@ from nodeplugin.hypervisor.port import VolumeFacts
 from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Trust
 from nodeplugin.plan.observation import HostUse, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.place import PoolPlace, find_place_obstacle
 from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
-from nodeplugin.plan.storage import PREALLOCATION, Content, Place, inline_path, plan_volume
+from nodeplugin.plan.storage import PREALLOCATION, Content, Place, VolumePlan, inline_path, lost_volume, plan_volume
 from nodeplugin.records import StoredObject
-from xvirt.model.identity import disk_volume_name, image_volume_name
+from xvirt.model.identity import VolumeOwner, image_volume_name
 from xvirt.model.machine.disk import DiskDeletionPolicy
 from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
 from xvirt.model.virtualmachine import VirtualMachineSpec
@@ -30,30 +31,27 @@ TRANSFER_REASONS = frozenset({*_BUSY_REASONS.values(), "AwaitingUpload", "Upload
 """Waiting for these needs no second look: the transfer wakes its image."""
 
 
-def disk_path(stored: StoredObject, spec: VirtualDiskSpec, pool_directory: str) -> str:
-    """Path of a VirtualDisk's volume."""
-    return f"{pool_directory}/{disk_volume_name(stored.namespace, stored.name, spec.format.value)}"
+def owner_of(stored: StoredObject, spec: VirtualDiskSpec | VirtualImageSpec) -> VolumeOwner:
+    """Whose the volume of a VirtualDisk or VirtualImage is."""
+    return VolumeOwner(stored.kind, stored.namespace, stored.name, spec.format.value)
 
 
-def image_path(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str) -> str:
-    """Path of a VirtualImage's copy."""
-    return f"{pool_directory}/{image_volume_name(stored.namespace, stored.name, spec.format.value)}"
+def volume_path(stored: StoredObject, spec: VirtualDiskSpec | VirtualImageSpec, pool: PoolPlace) -> str:
+    """Path of a VirtualDisk's volume or of a VirtualImage's copy."""
+    return pool.path_of(owner_of(stored, spec))
 
 
-def volume_paths(stored: StoredObject, pool_directories: Mapping[str, str]) -> Iterator[str]:
+def volume_paths(stored: StoredObject, pools: Mapping[str, PoolPlace]) -> Iterator[str]:
     """Paths of the volumes that an object declares, and of those that it is to delete yet, in the pools that are given."""
     spec = stored.resource.spec
-    if isinstance(spec, VirtualDiskSpec):
-        if spec.pool in pool_directories:
-            yield disk_path(stored, spec, pool_directories[spec.pool])
-    elif isinstance(spec, VirtualImageSpec):
-        if spec.pool in pool_directories:
-            yield image_path(stored, spec, pool_directories[spec.pool])
+    if isinstance(spec, VirtualDiskSpec | VirtualImageSpec):
+        if spec.pool in pools:
+            yield volume_path(stored, spec, pools[spec.pool])
     elif isinstance(spec, VirtualMachineSpec):
         yield from (path for path, _ in stored.run.garbage)
         for disk in spec.disks:
-            if disk.is_inline and disk.pool in pool_directories:
-                yield inline_path(stored.resource, disk, pool_directories[disk.pool])
+            if disk.is_inline and disk.pool in pools:
+                yield inline_path(stored.resource, disk, pools[disk.pool])
 
 
 def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: VolumeObservation, use: HostUse) -> Plan:
@@ -65,24 +63,37 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
     content = Content(size_bytes=spec.size)
     if source is not None:
         content = Content(image=source.image, clone=source.clone, copy=source.copy, size_bytes=spec.size)
-    path = disk_path(stored, spec, pool)
-    place = Place(path=path, format=spec.format.value, pool=spec.pool, preallocation=PREALLOCATION[spec.preallocation])
+    if (obstacle := find_place_obstacle(pool, owner_of(stored, spec))) is not None:
+        return Plan(blocked=(obstacle,))
+    place = Place(
+        path=volume_path(stored, spec, pool),
+        format=spec.format.value,
+        pool=spec.pool,
+        preallocation=PREALLOCATION[spec.preallocation],
+        group=pool.group,
+    )
+    if observed.volume is None and stored.status.get("path") == place.path:
+        return Plan(blocked=(lost_volume(place.path),))
     if (obstacle := find_difference(stored, spec, observed.volume)) is not None:
         return Plan(blocked=(obstacle,))
     plan = plan_volume(place, content, observed.volume, observed.references, use)
-    steps: list[Step] = []
-    for step in plan.steps:
-        if isinstance(step, GrowVolume) and observed.attached:
-            uuid, target = observed.attached[0]
-            what = f"disk {stored.name}"
-            steps.append(ResizeDisk(uuid=uuid, what=what, target=target, capacity_bytes=step.capacity_bytes))
-        else:
-            steps.append(step)
     return Plan(
-        steps=tuple(steps),
+        steps=_grow_attached(stored.name, plan, observed),
         waiting=tuple(item for item in plan.obstacles if item.reason not in _PERSONAL),
         blocked=tuple(item for item in plan.obstacles if item.reason in _PERSONAL),
     )
+
+
+def _grow_attached(name: str, plan: VolumePlan, observed: VolumeObservation) -> tuple[Step, ...]:
+    """A running QEMU grows the file that it has open, and is told of a device that has grown."""
+    grow_to = plan.grow_to_bytes
+    if not observed.attached or grow_to is None:
+        return plan.steps
+    kept = tuple(step for step in plan.steps if not isinstance(step, GrowVolume) or step.is_device)
+    if observed.guest_capacity_bytes is not None and observed.guest_capacity_bytes >= grow_to:
+        return kept
+    uuid, target = observed.attached[0]
+    return (*kept, ResizeDisk(uuid=uuid, what=f"disk {name}", target=target, capacity_bytes=grow_to))
 
 
 def is_taken_back(stored: StoredObject, volume: VolumeFacts | None) -> bool:
@@ -105,13 +116,13 @@ def find_difference(stored: StoredObject, spec: VirtualDiskSpec, volume: VolumeF
     return Obstacle("VolumeDiffers", message)
 
 
-def image_request(stored: StoredObject, spec: VirtualImageSpec, pool_directory: str) -> ImageRequest:
+def image_request(stored: StoredObject, spec: VirtualImageSpec, pool: PoolPlace) -> ImageRequest:
     """What is to be fetched for a VirtualImage."""
     origin, source = _find_source(stored, spec.source)
     container = spec.source.container_disk
     return ImageRequest(
         uid=stored.uid,
-        path=image_path(stored, spec, pool_directory),
+        path=volume_path(stored, spec, pool),
         format=spec.format.value,
         origin=origin,
         source=source,
@@ -140,6 +151,8 @@ def plan_virtual_image(stored: StoredObject, spec: VirtualImageSpec, observed: V
     pool = observed.references.pools.get(spec.pool, Obstacle("PoolNotFound", f"StoragePool {spec.pool} is not there"))
     if isinstance(pool, Obstacle):
         return Plan(waiting=(pool,))
+    if (found := find_place_obstacle(pool, owner_of(stored, spec))) is not None:
+        return Plan(blocked=(found,))
     request = dataclasses.replace(image_request(stored, spec, pool), twin_path=observed.twin_path)
     obstacle = _find_transfer(stored, request, observed.transfer)
     if obstacle is not None:

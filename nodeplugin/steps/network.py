@@ -5,6 +5,7 @@ from __future__ import annotations
 from nodeplugin.converge.host import Host
 from nodeplugin.plan.step import (
     AutostartPool,
+    CreateGroup,
     DefineFilter,
     DefineNetwork,
     DefinePool,
@@ -56,6 +57,11 @@ def update_network(step: UpdateNetwork, host: Host) -> str:
 def define_filter(step: DefineFilter, host: Host) -> str:
     if step.filter_name not in host.hypervisor.list_filters():
         host.hypervisor.define_filter(step.xml)
+    return ""
+
+
+def create_group(step: CreateGroup, host: Host) -> str:
+    host.volumes.create_group(step.group, step.devices)
     return ""
 
 

@@ -45,6 +45,7 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
     steps.UndefineNetwork: network.undefine_network,
     steps.UpdateNetwork: network.update_network,
     steps.DefineFilter: network.define_filter,
+    steps.CreateGroup: network.create_group,
     steps.DefinePool: network.define_pool,
     steps.StartPool: network.start_pool,
     steps.StopPool: network.stop_pool,

@@ -76,8 +76,11 @@ class FakeDisks(FakeBase):
     @mutating
     def resize_block(self, uuid: str, target: str, size_bytes: int) -> None:
         path = self._disk_path(self._running(uuid), target)
+        facts = self._volumes.files.get(path) if self._volumes is not None else None
+        if facts is not None and facts.is_device and size_bytes > facts.capacity_bytes:
+            raise refused(uuid, "unable to execute QEMU command 'block_resize': Cannot grow device files")
         self._domains[uuid].sizes[target] = size_bytes
-        if self._volumes is not None and path in self._volumes.files:
+        if self._volumes is not None and facts is not None and not facts.is_device:
             self._volumes.resize_file(path, size_bytes)
 
     @reading
@@ -86,13 +89,15 @@ class FakeDisks(FakeBase):
         path = self._disk_path(domain, target)
         if self._volumes is not None and path in self._volumes.files:
             facts = self._volumes.files[path]
+            if facts.is_device and domain.is_active:
+                return BlockSize(capacity_bytes=domain.sizes[target], allocation_bytes=facts.allocation_bytes)
             return BlockSize(capacity_bytes=facts.capacity_bytes, allocation_bytes=facts.allocation_bytes)
         return BlockSize(capacity_bytes=domain.sizes.get(target, 0), allocation_bytes=0)
 
     def _disk_path(self, domain: FakeDomain, target: str) -> str:
         root = domain.live if domain.live is not None else domain.config
         assert root is not None
-        return str(_disk(root, domain.uuid, target).xpath("string(source/@file)"))
+        return source_path(_disk(root, domain.uuid, target))
 
     def _check_file(self, uuid: str, path: str) -> None:
         if self._volumes is not None and path not in self._volumes.files and not path.endswith(".iso"):
@@ -100,6 +105,11 @@ class FakeDisks(FakeBase):
                 f"domain {uuid}: libvirt says: Cannot access storage file '{path}': No such file or directory",
                 reason="LibvirtRefused",
             )
+
+
+def source_path(disk: etree._Element) -> str:
+    """File or device of a disk; empty for a drive without medium."""
+    return str(disk.xpath("string(source/@file | source/@dev)"))
 
 
 def _disk(root: etree._Element, uuid: str, target: str) -> etree._Element:

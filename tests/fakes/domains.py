@@ -23,7 +23,7 @@ from nodeplugin.hypervisor.port import (
 from tests.fakes import domain as xml_work
 from tests.fakes.agent import FakeAgent
 from tests.fakes.console import FakeConsole
-from tests.fakes.disks import FakeDisks
+from tests.fakes.disks import FakeDisks, source_path
 from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.faults import mutating, reading
 from xvirt.model.errors import Busy, Conflict, NotFound, Unavailable
@@ -151,8 +151,16 @@ class FakeDomains(FakeDisks):
             if path in taken:
                 message = f'start domain {domain.uuid}: libvirt says: {path}: Failed to get "write" lock'
                 raise Busy(message, reason="ImageInUse")
-        for source in domain.config.iterfind("devices/disk/source[@file]"):
-            self._check_file(domain.uuid, source.get("file", ""))
+        for disk in domain.config.iterfind("devices/disk"):
+            self._open(domain, disk)
+
+    def _open(self, domain: FakeDomain, disk: etree._Element) -> None:
+        """QEMU opens a disk: it knows a device's size from then on, and learns of another when it is told."""
+        path, target = source_path(disk), str(disk.xpath("string(target/@dev)"))
+        if path and disk.get("type") == "file":
+            self._check_file(domain.uuid, path)
+        elif self._volumes is not None and path in self._volumes.files:
+            domain.sizes[target] = self._volumes.files[path].capacity_bytes
 
     @mutating
     def shutdown_domain(self, uuid: str, mode: ShutdownMode) -> None:
@@ -221,8 +229,8 @@ class FakeDomains(FakeDisks):
     def attach_device(self, uuid: str, xml: str, scope: Scope) -> None:
         device = xml_work.parse_device(xml)
         trees = self._trees(uuid, scope)
-        for source in device.iterfind("source[@file]") if scope is not Scope.CONFIG else ():
-            self._check_file(uuid, source.get("file", ""))
+        if scope is not Scope.CONFIG and device.tag == "disk":
+            self._open(self._domains[uuid], device)
         for root in trees:
             xml_work.attach(root, device, uuid)
             self._plug_in_live(uuid, root, device)
@@ -326,11 +334,10 @@ class FakeDomains(FakeDisks):
 
 def _writable_paths(root: etree._Element) -> set[str]:
     return {
-        source.get("file", "")
+        source_path(disk)
         for disk in root.iterfind("devices/disk")
         if disk.find("readonly") is None and disk.find("shareable") is None and disk.get("device") != "cdrom"
-        for source in disk.iterfind("source[@file]")
-    }
+    } - {""}
 
 
 def _fill_in(root: etree._Element, uuid: str) -> None:

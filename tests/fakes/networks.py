@@ -202,6 +202,7 @@ class FakePools(FakeBase):
             is_active=pool.is_active,
             is_autostarted=pool.is_autostarted,
             path=path,
+            type=pool.config.get("type", ""),
             capacity_bytes=POOL_CAPACITY_BYTES if pool.is_active else 0,
             available_bytes=POOL_CAPACITY_BYTES - used if pool.is_active else 0,
             xml=xml_work.to_text(pool.config),

@@ -8,11 +8,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
+from nodeplugin.hypervisor.port import PoolSpace, VolumeFacts, VolumeRequest
 from tests.fakes.faults import Faults, mutating, reading
 from xvirt.model.errors import InvalidSpec, NotFound, Problem, Refused
 
 R = TypeVar("R")
+EXTENT_BYTES = 4 << 20
+POOL_CAPACITY_BYTES = 100 << 30
 Progress = Callable[[int], None]
 
 
@@ -39,6 +41,10 @@ class FakeVolumes:
         self.files: dict[str, VolumeFacts] = {}
         self.images: dict[str, FakeImage] = {}
         self.partials: set[str] = set()
+        self.groups: set[str] = set()
+        self.blank_devices: set[str] = set()
+        self.vanished: set[str] = set()
+        """Directories of pools that are not there any more."""
         self._lock = threading.RLock()
 
     def guarded(self, call: Callable[[], R]) -> R:
@@ -73,12 +79,19 @@ class FakeVolumes:
             progress(50)
             if capacity < inherited:
                 raise Refused(f"create volume {request.path}: qemu-img says: use --shrink", reason="VolumeFailed")
+        is_device = request.group is not None
+        if is_device and (request.format != "raw" or request.backing_path is not None):
+            raise InvalidSpec([Problem("", f"volume {request.path} would be a logical one")])
+        if is_device:
+            capacity = -(-capacity // EXTENT_BYTES) * EXTENT_BYTES
         self.files[request.path] = VolumeFacts(
             path=request.path,
             format=request.format,
             capacity_bytes=capacity,
-            allocation_bytes=capacity if request.preallocation in ("falloc", "full") else 200 << 10,
+            allocation_bytes=capacity if is_device or request.preallocation in ("falloc", "full") else 200 << 10,
             backing_path=request.backing_path,
+            unit_bytes=EXTENT_BYTES if is_device else 1,
+            is_device=is_device,
         )
 
     @reading
@@ -112,6 +125,28 @@ class FakeVolumes:
         return chain
 
     @reading
+    def has_place(self, directory: str) -> bool:
+        return self.find_space(directory) is not None
+
+    @reading
+    def find_space(self, directory: str) -> PoolSpace | None:
+        if directory in self.vanished or (_is_group(directory) and directory.removeprefix("/dev/") not in self.groups):
+            return None
+        return PoolSpace(POOL_CAPACITY_BYTES, POOL_CAPACITY_BYTES - self.used_bytes(directory))
+
+    @reading
+    def has_group(self, name: str) -> bool:
+        return name in self.groups
+
+    @mutating
+    def create_group(self, name: str, devices: Sequence[str]) -> None:
+        if name in self.groups:
+            return
+        if not set(devices) <= self.blank_devices:
+            raise Refused(f"make volume group {name}: vgcreate says: Aborted wiping", reason="VolumeFailed")
+        self.groups.add(name)
+
+    @reading
     def list_volumes(self, directory: str) -> Sequence[str]:
         return sorted(path.rpartition("/")[2] for path in self.files if path.rpartition("/")[0] == directory)
 
@@ -120,3 +155,7 @@ class FakeVolumes:
         found = sorted(path for path in self.partials if path.rpartition("/")[0] == directory)
         self.partials.difference_update(found)
         return [path.rpartition("/")[2] for path in found]
+
+
+def _is_group(directory: str) -> bool:
+    return directory.startswith("/dev/")

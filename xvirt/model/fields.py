@@ -44,6 +44,7 @@ class Format(enum.Enum):
     UUID = "uuid"
     CHECKSUM = "checksum"
     HOST_PATH = "host-path"
+    VOLUME_GROUP = "volume-group"
     URL = "url"
     CONTAINER_IMAGE = "container-image"
     DEVICE_NAME = "device-name"

@@ -55,9 +55,30 @@ class VolumeOwner:
     format: str
     disk: str = ""
 
+    @property
+    def file_name(self) -> str:
+        """Name in a directory."""
+        if self.kind == "VirtualMachine":
+            return inline_volume_name(self.namespace, self.name, self.disk, self.format)
+        name = image_volume_name if self.kind == "VirtualImage" else disk_volume_name
+        return name(self.namespace, self.name, self.format)
+
+    @property
+    def logical_name(self) -> str:
+        """Name in a volume group. LVM reserves names by parts such as `_tdata` and `snapshot` (lvm(8)): no label holds a `+`."""
+        return LOGICAL_PREFIX + "+".join(part for part in (self.namespace, self.name, self.disk) if part)
+
+
+LOGICAL_PREFIX = "xvirt+"
+_LOGICAL = re.compile(rf"{re.escape(LOGICAL_PREFIX)}({_LABEL})\+({_LABEL})(?:\+({_LABEL}))?")
+
 
 def volume_owner(name: str) -> VolumeOwner | None:
     """The inverse of the names above; None for a name that xVirt gives to no volume."""
+    logical = _LOGICAL.fullmatch(name)
+    if logical is not None:
+        namespace, owner, disk = logical.groups()
+        return VolumeOwner("VirtualMachine" if disk else "VirtualDisk", namespace, owner, "raw", disk or "")
     found = _VOLUME.fullmatch(name)
     if found is None:
         return None

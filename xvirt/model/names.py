@@ -43,6 +43,8 @@ PATTERNS: dict[Format, str] = {
     Format.UUID: r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
     Format.CHECKSUM: r"^sha256:[0-9a-f]{64}$",
     Format.HOST_PATH: r"^(/[A-Za-z0-9._+@%=:, -]+)+$",
+    # As LVM's own (lvm(8), "VALID NAMES"), without a leading dot.
+    Format.VOLUME_GROUP: r"^[A-Za-z0-9_+][A-Za-z0-9_+.-]*$",
     Format.URL: r"^(https?|file)://[!-~]+$",
     Format.CONTAINER_IMAGE: _CONTAINER_IMAGE,
     Format.DEVICE_NAME: r"^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$",
@@ -67,6 +69,7 @@ DESCRIPTIONS: dict[Format, str] = {
     Format.UUID: "a UUID in lower case",
     Format.CHECKSUM: "sha256: followed by 64 lower-case hex digits",
     Format.HOST_PATH: "an absolute path without '..'",
+    Format.VOLUME_GROUP: "letters, digits and _+.-, with no '-' or '.' in front",
     Format.URL: "a URL that starts with file://, http:// or https://",
     Format.CONTAINER_IMAGE: "a container image with its registry, such as quay.io/containerdisks/debian:12",
     Format.DEVICE_NAME: "a network device name of at most 15 characters",

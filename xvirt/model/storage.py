@@ -36,6 +36,7 @@ class PoolType(enum.Enum):
     """libvirt's pool types that xVirt knows."""
 
     DIR = "Dir"
+    LVM = "Lvm"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -221,8 +222,42 @@ class VirtualImageSpec:
 class StoragePoolSpec:
     """A libvirt pool."""
 
-    type: PoolType = field("Kind of pool.", FIXED, default=PoolType.DIR)
-    path: str = field("Directory on the host.", FIXED, format=Format.HOST_PATH, max_length=4096)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            lambda spec: (spec.type is PoolType.DIR) == (spec.path is not None),
+            "(!has(self.type) || self.type == 'Dir') == has(self.path)",
+            "a Dir pool needs a path, and only a Dir pool has one",
+            "path",
+        ),
+        Rule(
+            lambda spec: (spec.type is PoolType.LVM) == (spec.volume_group is not None),
+            "(has(self.type) && self.type == 'Lvm') == has(self.volumeGroup)",
+            "an Lvm pool needs a volumeGroup, and only an Lvm pool has one",
+            "volumeGroup",
+        ),
+        Rule(
+            lambda spec: spec.type is PoolType.LVM or not spec.devices,
+            "(has(self.type) && self.type == 'Lvm') || !has(self.devices) || size(self.devices) == 0",
+            "only an Lvm pool is made of devices; remove them",
+            "devices",
+        ),
+    )
+
+    type: PoolType = field("Dir: files in a directory. Lvm: logical volumes of a group.", FIXED, default=PoolType.DIR)
+    path: str | None = field(
+        "Directory on the host, of a Dir pool.", FIXED, default=None, format=Format.HOST_PATH, max_length=4096
+    )
+    volume_group: str | None = field(
+        "LVM volume group, of an Lvm pool.", FIXED, default=None, format=Format.VOLUME_GROUP, max_length=63
+    )
+    devices: tuple[str, ...] = field(
+        "Blank devices that the volume group is made of where the host has none of this name.",
+        FIXED,
+        default=(),
+        format=Format.HOST_PATH,
+        max_length=4096,
+        max_items=64,
+    )
     autostart: bool = field("Whether libvirt starts it with the host.", LIVE, default=True)
     hosts: tuple[str, ...] = field(
         "Hosts that have it; empty: all.", LIVE, default=(), format=Format.LABEL, max_length=63, max_items=1024
@@ -237,7 +272,7 @@ class StoragePoolStatus:
     printable_status: str = field("One word for a table.", LIVE, default="Pending")
     uuid: str | None = field("libvirt's UUID of the pool.", LIVE, default=None, format=Format.UUID)
     path: str = field("Directory.", LIVE, default="", max_length=4096)
-    capacity: ByteSize | None = field("Size of the file system.", LIVE, default=None, unit="bytes")
+    capacity: ByteSize | None = field("Size of the file system or group.", LIVE, default=None, unit="bytes")
     available: ByteSize | None = field("Free space.", LIVE, default=None, unit="bytes")
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")

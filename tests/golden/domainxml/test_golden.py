@@ -154,8 +154,9 @@ def test_libvirt_keeps_everything_of_a_network(path: Path, sample: Any, simulate
     assert network_changes(dumped, intended) == NetworkDifference()
 
 
-def test_libvirt_keeps_everything_of_a_pool(sample: Any, simulated: libvirt.virConnect) -> None:
-    intended = sample(HERE / "pool-dir.yaml").render()
+@pytest.mark.parametrize("name", ["pool-dir.yaml", "pool-lvm.yaml"])
+def test_libvirt_keeps_everything_of_a_pool(name: str, sample: Any, simulated: libvirt.virConnect) -> None:
+    intended = sample(HERE / name).render()
     pool = simulated.storagePoolDefineXML(to_text(intended).replace(">default<", ">other<"))
     dumped = parse_xml(pool.XMLDesc().replace(">other<", ">default<"))
     pool.undefine()

@@ -39,6 +39,7 @@ SAMPLES = {
     Format.UUID: "6ba7b810-9dad-41d1-80b4-00c04fd430c8",
     Format.CHECKSUM: f"sha256:{'0' * 64}",
     Format.HOST_PATH: "/var/lib/xvirt",
+    Format.VOLUME_GROUP: "vg-guests",
     Format.CONTAINER_IMAGE: "quay.io/containerdisks/debian:12",
     Format.URL: "https://example.org/image.qcow2",
     Format.DEVICE_NAME: "br0",
@@ -187,6 +188,7 @@ def _texts(spec: FieldSpec) -> st.SearchStrategy[str]:
         Format.CPU_MODEL: letters,
         Format.DOMAIN_NAME: letters,
         Format.HOST_PATH: letters.map("/var/{}".format),
+        Format.VOLUME_GROUP: letters.map("vg{}".format),
         Format.CONTAINER_IMAGE: letters.map("registry.example/{}".format),
         Format.URL: letters.map("https://example.org/{}".format),
         Format.MAC: numbers.map(lambda number: f"02:00:5e:10:00:{number:02x}"),
@@ -330,6 +332,12 @@ def _repair_volume(value: Map) -> Map:
     return value if {"image", "clone"} & set(value.get("source", {})) else {"size": "1Gi"} | value
 
 
+def _repair_pool(value: Map) -> Map:
+    if value.get("type") == "Lvm":
+        return {"volumeGroup": "vg0"} | _without(value, "path")
+    return {"path": "/var/pool"} | _without(value, "volumeGroup", "devices")
+
+
 _REPAIRS: dict[str, Any] = {
     "Cpu": _repair_cpu,
     "Memory": _repair_memory,
@@ -348,6 +356,7 @@ _REPAIRS: dict[str, Any] = {
     "DhcpRange": _repair_range,
     "VolumeSource": lambda value: _keep_one(value, ("image", "clone")),
     "VirtualDiskSpec": _repair_volume,
+    "StoragePoolSpec": _repair_pool,
     "ImageSource": lambda value: _keep_one(value, _IMAGE_SOURCES) if value else {"path": "/images/a.qcow2"},
     "VirtualImageSpec": _repair_image,
 }

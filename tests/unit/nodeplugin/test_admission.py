@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nodeplugin.admission import check_changes, collect_garbage, resolve_profile, resolve_token
+from nodeplugin.plan.place import PoolPlace
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Tombstone
 from xvirt.model.codec import normalise, parse
@@ -100,7 +101,7 @@ def test_row_42_a_disk_never_shrinks_but_grows() -> None:
 def test_only_removed_disks_with_policy_delete_become_garbage_and_return_from_it() -> None:
     doomed = {"name": "tmp", "source": {"size": "1Mi"}, "deletionPolicy": "Delete"}
     kept = {"name": "root", "source": {"size": "1Gi"}}
-    pools = {"default": "/pool"}
+    pools = {"default": PoolPlace("/pool")}
     old = _stored(disks=[kept, doomed])
     garbage = collect_garbage(old, parse(_document(disks=[])), pools)
     assert garbage == (("/pool/default_web_tmp.qcow2", "qcow2"),)
