@@ -20,6 +20,7 @@ from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from nodeplugin.telemetry import Work
 from xvirt import __version__
+from xvirt.model.quantity import ByteSize
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -94,6 +95,22 @@ class NodeCollector:
             states.add_metric((item.namespace, item.name, str(item.status.get("printableStatus", ""))), 1.0)
             restarts.add_metric((item.namespace, item.name), float(item.run.restarts))
         yield from (info, states, restarts)
+        yield from _volumes(objects)
+
+
+def _volumes(objects: list[StoredObject]) -> Iterator[Metric]:
+    """Disks and images, as their objects' last visit found them: a scrape opens no volume."""
+    labels = ("kind", "namespace", "name", "pool")
+    size = GaugeMetricFamily("xvirt_volume_size_bytes", "Virtual size of a disk or image.", labels=labels)
+    taken = GaugeMetricFamily("xvirt_volume_allocation_bytes", "Space that it takes on the host.", labels=labels)
+    for item in objects:
+        if item.kind not in ("VirtualDisk", "VirtualImage"):
+            continue
+        values = (item.kind, item.namespace, item.name, str(item.document["spec"].get("pool", "default")))
+        for family, field in ((size, "size"), (taken, "allocation")):
+            if item.status.get(field) is not None:
+                family.add_metric(values, float(ByteSize(item.status[field])))
+    yield from (size, taken)
 
 
 def _single(name: str, doc: str, labels: Mapping[str, str], value: float) -> Metric:

@@ -67,7 +67,7 @@ def object_rows(
 
 
 def _cell(value: Any) -> str:
-    if value is None or value == "":
+    if value is None or value in ("", []):
         return "-"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 

@@ -60,6 +60,7 @@ KINDS: tuple[Kind, ...] = (
         apply_order=10,
         columns=(
             _STATUS,
+            Column("TYPE", "spec.type"),
             Column("PATH", "status.path"),
             Column("CAPACITY", "status.capacity"),
             Column("AVAILABLE", "status.available"),
@@ -109,6 +110,8 @@ KINDS: tuple[Kind, ...] = (
             Column("SIZE", "status.size"),
             Column("ALLOCATED", "status.allocation"),
             Column("POOL", "spec.pool"),
+            Column("USED-BY", "status.usedBy"),
+            Column("FORMAT", "spec.format", True),
             Column("PATH", "status.path", True),
         ),
     ),

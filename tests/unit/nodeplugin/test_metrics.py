@@ -203,6 +203,19 @@ def test_row_63_machines_are_joined_to_their_owner_by_one_info_series(tmp_path: 
     assert found.value("xvirt_watchers") == 3
 
 
+def test_row_63_disks_tell_their_size_and_what_they_take_by_owner_and_pool(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    disk = {"apiVersion": "xvirt.io/v1alpha1", "kind": "VirtualDisk", "metadata": {"name": "data"}}
+    world.apply({**disk, "spec": {"size": "8Mi"}})
+    world.settle()
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(NodeCollector("node-a", world.store, {}))
+    found = Scrape(registry)
+    labels = {"kind": "VirtualDisk", "namespace": "default", "name": "data", "pool": "default"}
+    assert found.value("xvirt_volume_size_bytes", **labels) == 8 << 20
+    assert found.value("xvirt_volume_allocation_bytes", **labels) == 200 << 10
+
+
 def test_work_is_counted_by_subject_and_outcome() -> None:
     instruments = Instruments()
     instruments.ended(Work.STEP, "define-domain", "ok", 0.2)
