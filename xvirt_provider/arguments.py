@@ -301,6 +301,9 @@ class DiskArgs(TypedDict, total=False):
     """StoragePool of the volume that this declaration makes. Default: default. Changed by replacing."""
     format: pulumi.Input[Literal["qcow2", "raw"]]
     """Format of the volume that this declaration makes. Default: qcow2. Changed by replacing."""
+    preallocation: pulumi.Input[Literal["None", "Metadata", "Full"]]
+    """How much of the volume that this declaration makes is allocated at once. Default: None. Changed by
+    replacing."""
     read_only: pulumi.Input[bool]
     """Whether the guest may only read. Default: False. Changed at the next start."""
     cache: pulumi.Input[Literal["none", "writeback", "writethrough", "directsync", "unsafe"]]

@@ -49,8 +49,10 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         self,
         resource_name: str,
         *,
-        path: pulumi.Input[str],
-        type: pulumi.Input[Literal["Dir"]] | None = None,
+        type: pulumi.Input[Literal["Dir", "Lvm"]] | None = None,
+        path: pulumi.Input[str] | None = None,
+        volume_group: pulumi.Input[str] | None = None,
+        devices: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         autostart: pulumi.Input[bool] | None = None,
         hosts: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         name: pulumi.Input[str] | None = None,
@@ -64,8 +66,11 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
     ) -> None:
         """Declare it.
 
-        :param path: Directory on the host. Changed by replacing.
-        :param type: Kind of pool. Default: Dir. Changed by replacing.
+        :param type: Dir: files in a directory. Lvm: logical volumes of a group. Default: Dir. Changed by replacing.
+        :param path: Directory on the host, of a Dir pool. Changed by replacing.
+        :param volume_group: LVM volume group, of an Lvm pool. Changed by replacing.
+        :param devices: Blank devices that the volume group is made of where the host has none of this name. Changed
+            by replacing.
         :param autostart: Whether libvirt starts it with the host. Default: True. Changed live.
         :param hosts: Hosts that have it; empty: all. Changed live.
         :param name: Name of the object; absent: the resource's.
@@ -78,8 +83,10 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
-            "path": path,
             "type": type,
+            "path": path,
+            "volume_group": volume_group,
+            "devices": devices,
             "autostart": autostart,
             "hosts": hosts,
         }

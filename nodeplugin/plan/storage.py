@@ -11,10 +11,9 @@ from nodeplugin.plan.outcome import Obstacle
 from nodeplugin.plan.place import PoolPlace, find_place_obstacle
 from nodeplugin.plan.step import CreateVolume, GrowVolume, Step
 from xvirt.model.identity import VolumeOwner
-from xvirt.model.machine.disk import CopyMode, Disk, DiskDevice, DiskSource
+from xvirt.model.machine.disk import CopyMode, Disk, DiskDevice, DiskSource, Preallocation
 from xvirt.model.meta import Resource
 from xvirt.model.quantity import ByteSize
-from xvirt.model.storage import Preallocation
 
 PREALLOCATION = {Preallocation.NONE: "off", Preallocation.METADATA: "metadata", Preallocation.FULL: "full"}
 
@@ -76,7 +75,13 @@ def plan_disk(
     if (obstacle := find_place_obstacle(pool, owner)) is not None:
         return VolumePlan(obstacles=(obstacle,))
     content = Content(image=source.image, clone=source.clone, copy=source.copy, size_bytes=source.size)
-    place = Place(path=path, format=disk.format.value, pool=disk.pool, group=pool.group)
+    place = Place(
+        path=path,
+        format=disk.format.value,
+        pool=disk.pool,
+        preallocation=PREALLOCATION[disk.preallocation],
+        group=pool.group,
+    )
     return plan_volume(place, content, volumes.get(path), references, use)
 
 

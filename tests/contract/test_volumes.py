@@ -120,6 +120,24 @@ def test_a_volume_grows_and_never_shrinks(bench: Bench) -> None:
         bench.volumes.grow_volume(bench.path("none"), "qcow2", 8 * MIB)
 
 
+@pytest.mark.parametrize("volume_format", ["qcow2", "raw"])
+def test_row_48_a_volume_is_allocated_at_once_where_that_is_asked(bench: Bench, volume_format: str) -> None:
+    path = bench.create("full", volume_format, capacity_bytes=4 * MIB, preallocation="full")
+    facts = bench.volumes.find_volume(path, volume_format)
+    assert facts is not None
+    assert facts.allocation_bytes >= 4 * MIB
+
+
+def test_row_42_a_linked_volume_grows_alone(bench: Bench) -> None:
+    base = bench.create("base", "raw", capacity_bytes=4 * MIB)
+    middle = bench.create("middle", capacity_bytes=4 * MIB, backing_path=base, backing_format="raw")
+    top = bench.create("top", backing_path=middle, backing_format="qcow2")
+    bench.volumes.grow_volume(top, "qcow2", 16 * MIB)
+    assert [bench.capacity(path) for path in (top, middle)] == [16 * MIB, 4 * MIB]
+    assert bench.capacity(base, "raw") == 4 * MIB
+    assert list(bench.volumes.backing_chain(top, "qcow2")) == [middle, base]
+
+
 def test_deleting_twice_is_harmless(bench: Bench) -> None:
     path = bench.create("gone", capacity_bytes=4 * MIB)
     bench.volumes.delete_volume(path)

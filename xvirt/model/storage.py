@@ -8,19 +8,11 @@ from typing import ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
-from xvirt.model.machine.disk import CopyMode, DiskDeletionPolicy, DiskFormat
+from xvirt.model.machine.disk import CopyMode, DiskDeletionPolicy, DiskFormat, Preallocation, preallocation_rules
 from xvirt.model.meta import Condition, LastError
 from xvirt.model.quantity import ByteSize
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
-
-
-class Preallocation(enum.Enum):
-    """How much of a new volume is allocated at once."""
-
-    NONE = "None"
-    METADATA = "Metadata"
-    FULL = "Full"
 
 
 class ImageCompression(enum.Enum):
@@ -76,6 +68,7 @@ class VirtualDiskSpec:
             "a blank disk needs a size such as 10Gi",
             "size",
         ),
+        *preallocation_rules(),
     )
 
     size: ByteSize | None = field(

@@ -239,7 +239,15 @@ def _repair_disk_source(value: Map) -> Map:
     return value if {"image", "clone"} & set(value) else {"size": "10Gi"} | value
 
 
+def _repair_preallocation(value: Map) -> Map:
+    source = value.get("source", {})
+    is_raw, is_full = value.get("format") == "raw", source.get("copy") == "Full"
+    is_wrong = value.get("preallocation") == "Metadata" if is_raw else "image" in source and not is_full
+    return _without(value, "preallocation") if is_wrong else value
+
+
 def _repair_disk(value: Map) -> Map:
+    value = _repair_preallocation(value)
     if "source" not in value:
         value = value | {"device": "Cdrom"}
     if value.get("adopted"):
@@ -329,6 +337,7 @@ def _repair_range(value: Map) -> Map:
 
 
 def _repair_volume(value: Map) -> Map:
+    value = _repair_preallocation(value)
     return value if {"image", "clone"} & set(value.get("source", {})) else {"size": "1Gi"} | value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
@@ -99,11 +99,44 @@ class TrayState(enum.Enum):
     CLOSED = "Closed"
 
 
+class Preallocation(enum.Enum):
+    """How much of a new volume is allocated at once."""
+
+    NONE = "None"
+    METADATA = "Metadata"
+    FULL = "Full"
+
+
 class CopyMode(enum.Enum):
     """Whether a volume made from another depends on it."""
 
     LINKED = "Linked"
     FULL = "Full"
+
+
+def preallocation_rules() -> tuple[Rule, ...]:
+    """What `preallocation` of a new volume goes with; shared by all that make one."""
+    return (
+        Rule(
+            lambda disk: disk.preallocation is not Preallocation.METADATA or disk.format is DiskFormat.QCOW2,
+            "!has(self.preallocation) || self.preallocation != 'Metadata' || !has(self.format) || self.format == 'qcow2'",
+            "a raw volume has no metadata; write None or Full",
+            "preallocation",
+        ),
+        Rule(
+            lambda disk: disk.preallocation is Preallocation.NONE or not _is_linked(disk),
+            "!has(self.preallocation) || self.preallocation == 'None' || !has(self.source) || !has(self.source.image)"
+            " || (has(self.source.copy) && self.source.copy == 'Full') || (has(self.format) && self.format == 'raw')",
+            "a Linked copy takes space as it comes to differ; write copy: Full, or leave this out",
+            "preallocation",
+        ),
+    )
+
+
+def _is_linked(disk: Any) -> bool:
+    source = disk.source
+    is_of_image = source is not None and source.image is not None and source.copy is CopyMode.LINKED
+    return is_of_image and disk.format is DiskFormat.QCOW2
 
 
 def _source_count(source: DiskSource) -> int:
@@ -246,6 +279,7 @@ class Disk:
             "only a disk on the virtio bus can be pinned to an I/O thread; remove ioThread or use virtio",
             "ioThread",
         ),
+        *preallocation_rules(),
     )
 
     name: str = field("Name of the disk in this machine.", FIXED, format=Format.LABEL, max_length=63)
@@ -266,6 +300,9 @@ class Disk:
         references="StoragePool",
     )
     format: DiskFormat = field("Format of the volume that this declaration makes.", FIXED, default=DiskFormat.QCOW2)
+    preallocation: Preallocation = field(
+        "How much of the volume that this declaration makes is allocated at once.", FIXED, default=Preallocation.NONE
+    )
     read_only: bool = field("Whether the guest may only read.", RESTART, default=False)
     cache: DiskCache | None = field("Host cache mode; absent: QEMU's default.", RESTART, default=None)
     discard: DiskDiscard = field("What a guest's discard does.", RESTART, default=DiskDiscard.UNMAP)
