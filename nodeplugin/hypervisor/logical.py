@@ -17,11 +17,12 @@ from typing import Any
 
 from nodeplugin.hypervisor.port import PoolSpace, VolumeFacts, VolumeRequest
 from nodeplugin.hypervisor.qemu_img import COPY_TIMEOUT_S, Progress, QemuImg
-from xvirt.model.errors import Busy, InvalidSpec, NotFound, Problem, Refused
+from xvirt.model.errors import Busy, InvalidSpec, NotFound, Problem, Refused, XvirtError
 from xvirt.model.identity import LOGICAL_PREFIX
 
 PARTIAL_PREFIX = "xvirt.partial+"
-GROWN_TAG = "xvirt.grown-from."
+GROWN_TAG = "xvirt.grows."
+"""Followed by the sizes from which to which a volume grows."""
 _IN_USE = re.compile("in use|used by another|is busy", re.IGNORECASE)
 
 
@@ -113,16 +114,23 @@ class LogicalVolumes:
         """Grow, and zero what came; also while a domain has it open, whose QEMU sees nothing of it until it is told."""
         group, name = _split(path)
         action, volume = f"grow volume {path}", f"{group}/{name}"
-        self._run(["lvchange", "--addtag", f"{GROWN_TAG}{old_bytes}", volume], action)
-        self._run(["lvextend", "--size", f"{capacity_bytes}b", volume], action)
-        self._end_growth(volume, (old_bytes,), action)
+        tag = f"{GROWN_TAG}{old_bytes}-{capacity_bytes}"
+        self._run(["lvchange", "--addtag", tag, volume], action)
+        try:
+            self._run(["lvextend", "--size", f"{capacity_bytes}b", volume], action)
+        except XvirtError:
+            # It has not grown, and what it may get by a hand meanwhile is not to be zeroed.
+            self._run(["lvchange", "--deltag", tag, volume], action)
+            raise
+        self._end_growth(volume, tag, action)
 
-    def _end_growth(self, volume: str, grown_from: Sequence[int], action: str) -> None:
-        device, begin = f"/dev/{volume}", min(grown_from)
-        if _device_size(device) > begin:
-            self._zero(device, begin, _device_size(device) - begin, action)
-        for size in grown_from:
-            self._run(["lvchange", "--deltag", f"{GROWN_TAG}{size}", volume], action)
+    def _end_growth(self, volume: str, tag: str, action: str) -> None:
+        device = f"/dev/{volume}"
+        begin, end = map(int, tag.removeprefix(GROWN_TAG).split("-"))
+        length = min(end, _device_size(device)) - begin
+        if length > 0:
+            self._zero(device, begin, length, action)
+        self._run(["lvchange", "--deltag", tag, volume], action)
 
     def delete(self, path: str) -> None:
         """Remove a volume; nothing where it is gone."""
@@ -140,12 +148,10 @@ class LogicalVolumes:
             if is_left:
                 self._remove(group, name)
                 removed.append(name)
-            tags = item["lv_tags"].split(",")
-            grown = [int(tag.removeprefix(GROWN_TAG)) for tag in tags if tag.startswith(GROWN_TAG)]
-            if grown and item["lv_device_open"] != "open":
+            for tag in item["lv_tags"].split(","):
                 # Open, it may have been started by hand since, and written: what is there is not ours to zero any more.
-                volume = f"{group}/{name}"
-                self._end_growth(volume, grown, f"end the growth of {volume}")
+                if tag.startswith(GROWN_TAG) and item["lv_device_open"] != "open":
+                    self._end_growth(f"{group}/{name}", tag, f"end the growth of {group}/{name}")
         return removed
 
     # groups
@@ -192,7 +198,7 @@ class LogicalVolumes:
         try:
             if any(item["lv_name"] == partial for item in self._list(group)):
                 self._remove(group, partial)
-        except (Refused, Busy):
+        except XvirtError:
             return
 
     def _zero(self, device: str, offset: int, length: int, action: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,34 @@ def test_a_volume_removed_by_hand_is_reported_and_not_made_anew_and_all_goes_on_
     world.volumes.files[_path(world, name)] = facts
     world.settle()
     assert world.end_state() == before
+
+
+@pytest.mark.parametrize("power", ["running", "off"])
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"capacity_bytes": 64 << 20}, "ShrinkRefused"), ({"format": "raw"}, "InvalidSpec")]
+)
+def test_a_volume_replaced_by_hand_is_reported_and_left_as_it_is(
+    world: World, change: dict[str, Any], reason: str, power: str
+) -> None:
+    if power == "off":
+        world.operate(WEB, Verb.STOP)
+        world.settle()
+    before, path = world.end_state(), _path(world, "default_data.qcow2")
+    facts = world.volumes.files[path]
+    world.volumes.files[path] = dataclasses.replace(facts, **change)
+    world.host.index.clear()
+    world.converger.work(_uid(world))
+    assert _reason(world, "VirtualDisk", "data") == reason
+    assert world.volumes.files[path] == dataclasses.replace(facts, **change)
+    world.volumes.files[path] = facts
+    world.settle()
+    assert world.end_state() == before
+
+
+def _uid(world: World) -> str:
+    stored = world.store.find_named("VirtualDisk", "default", "data")
+    assert stored is not None
+    return stored.uid
 
 
 def test_a_lost_disk_declared_anew_after_its_deletion_is_a_new_one(world: World) -> None:
