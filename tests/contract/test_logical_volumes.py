@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +204,37 @@ def test_a_device_that_holds_something_becomes_no_group(lvm: LoopLvm) -> None:
     assert not volumes.has_group("precious")
     subprocess.run(["fsck.ext4", "-n", lvm.device], check=True, capture_output=True)
     volumes.close()
+
+
+_COPY_AND_DIE = """
+import os, signal, sys
+from nodeplugin.hypervisor.port import VolumeRequest
+from nodeplugin.hypervisor.volumes import QemuImgVolumes
+path, source, group = sys.argv[1:]
+request = VolumeRequest(path=path, format="raw", capacity_bytes=None, source_path=source, source_format="qcow2", group=group or None)
+QemuImgVolumes().create_volume(request, lambda percent: percent > 0 and os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.parametrize("kind", ["directory", "group"])
+def test_row_48_a_plugin_killed_in_the_middle_of_a_copy_leaves_no_volume_and_the_next_sweep_takes_the_rest(
+    real: Bench, kind: str
+) -> None:
+    source, content = real.source()
+    pool = real.directory / "pool"
+    pool.mkdir()
+    group = real.group if kind == "group" else ""
+    path = real.path() if group else str(pool / "default_data.raw")
+    before = real.available()
+    done = subprocess.run([sys.executable, "-c", _COPY_AND_DIE, path, source, group], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert real.volumes.find_volume(path, "raw") is None
+    directory = f"/dev/{real.group}" if group else str(pool)
+    assert len(real.volumes.sweep(directory)) == 1
+    assert real.volumes.sweep(directory) == []
+    assert real.available() == before
+    request = VolumeRequest(
+        path=path, format="raw", capacity_bytes=None, source_path=source, source_format="qcow2", group=group or None
+    )
+    real.volumes.create_volume(request, lambda _: None)
+    assert _read(path)[: len(content)] == content
