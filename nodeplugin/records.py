@@ -31,6 +31,7 @@ class RunRecord:
     `defined_hash`: canonical hash of the definition as libvirt dumped it after our last define; differs: drift.
     `ready_in`: the domain id in which the readiness probe passed last. `failed_in`: the domain id that is to end because its liveness probe
     failed, until the next start; 0, which no domain has: it ended by itself, and that was a failure.
+    `defined_xml`: that definition, packed (`xvirt.domainxml.drift`), to tell what drifted; empty as long as it is not known.
     `garbage`: volumes whose declaration was removed with policy Delete, to be deleted once nobody uses them.
     """
 
@@ -46,6 +47,7 @@ class RunRecord:
     ready_in: int | None = None
     failed_in: int | None = None
     defined_hash: str = ""
+    defined_xml: str = ""
     garbage: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:

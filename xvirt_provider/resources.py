@@ -55,6 +55,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         devices: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
         autostart: pulumi.Input[bool] | None = None,
         hosts: pulumi.Input[Sequence[pulumi.Input[str]]] | None = None,
+        pool: pulumi.Input[Mapping[str, Any]] | None = None,
         name: pulumi.Input[str] | None = None,
         labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
@@ -73,6 +74,8 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
             by replacing.
         :param autostart: Whether libvirt starts it with the host. Default: True. Changed live.
         :param hosts: Hosts that have it; empty: all. Changed live.
+        :param pool: Everything else that libvirt can do with the pool, such as permissions: a tree laid over the
+            generated pool XML, strings only. Changed by replacing.
         :param name: Name of the object; absent: the resource's.
         :param labels: Labels to select by.
         :param annotations: Free text for tools.
@@ -89,6 +92,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
             "devices": devices,
             "autostart": autostart,
             "hosts": hosts,
+            "pool": pool,
         }
         common: dict[str, Any] = {
             "name": name,
@@ -133,6 +137,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         mtu: pulumi.Input[int] | None = None,
         anti_spoofing: pulumi.Input[Literal["On", "Off"]] | None = None,
         update_policy: pulumi.Input[Literal["Stage", "Restart"]] | None = None,
+        network: pulumi.Input[Mapping[str, Any]] | None = None,
         name: pulumi.Input[str] | None = None,
         namespace: pulumi.Input[str] | None = None,
         labels: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
@@ -159,6 +164,8 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         :param update_policy: Stage waits until no running machine uses the network; Restart restarts it at once and
             plugs the machines in again, which lose packets for a moment. While a domain that is not xVirt's uses
             it, Restart waits, too. Default: Stage. Changed live.
+        :param network: Everything else that libvirt can do with a network: a tree laid over the generated network
+            XML, strings only. Changed at the next start.
         :param name: Name of the object; absent: the resource's.
         :param namespace: Namespace of the object; absent: `default`.
         :param labels: Labels to select by.
@@ -180,6 +187,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
             "mtu": mtu,
             "anti_spoofing": anti_spoofing,
             "update_policy": update_policy,
+            "network": network,
         }
         common: dict[str, Any] = {
             "name": name,

@@ -14,7 +14,7 @@ import logging
 from nodeplugin.converge.glances import Glances
 from nodeplugin.converge.guest import GuestWatch
 from nodeplugin.converge.host import Host
-from nodeplugin.converge.observe import Observer
+from nodeplugin.converge.observe import Observer, definition_hash
 from nodeplugin.converge.operations import Operations
 from nodeplugin.converge.recorder import Recorder
 from nodeplugin.converge.timers import Timers
@@ -38,6 +38,7 @@ from nodeplugin.plan.step import (
 from nodeplugin.records import Deletion, RunRecord, StoredObject
 from nodeplugin.steps.run import run_step
 from nodeplugin.store import Store
+from xvirt.domainxml.drift import unpack
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import EventType
 from xvirt.model.machine.status import PowerState
@@ -214,7 +215,7 @@ class MachineWorker:
     def _before(self, uid: str, step: Step) -> None:
         if isinstance(step, DefineDomain):
             # A crash between define and its record must not look like drift.
-            self._store.update_run(uid, lambda run: dataclasses.replace(run, defined_hash=""))
+            self._store.update_run(uid, lambda run: dataclasses.replace(run, defined_hash="", defined_xml=""))
         if isinstance(step, ShutdownDomain):
             self._timers.note_stop(uid)
         if isinstance(step, DetachDevice):
@@ -223,7 +224,9 @@ class MachineWorker:
     def _after(self, stored: StoredObject, step: Step, found: str) -> None:
         uid = stored.uid
         if isinstance(step, DefineDomain):
-            self._store.update_run(uid, lambda run: dataclasses.replace(run, defined_hash=found))
+            defined = unpack(found)
+            digest = definition_hash(defined) if defined is not None else ""
+            self._store.update_run(uid, lambda run: dataclasses.replace(run, defined_hash=digest, defined_xml=found))
         elif isinstance(step, StartDomain):
             restarts = 1 if step.is_automatic else 0
             self._store.update_run(uid, lambda run: _started(run, restarts))

@@ -17,6 +17,7 @@ from nodeplugin.converge.host import Host
 from nodeplugin.converge.timers import Timers
 from nodeplugin.hypervisor.port import DomainLook, VolumeFacts
 from nodeplugin.images.port import ImageRequest, Origin
+from nodeplugin.plan.adopted import recognise
 from nodeplugin.plan.network import find_vlan_obstacle
 from nodeplugin.plan.observation import (
     Definition,
@@ -64,7 +65,7 @@ class Observer:
         hypervisor = self._host.hypervisor
         look = hypervisor.look_at_domain(stored.uid)
         domain = look.record if look is not None else None
-        config, live = _definitions(look)
+        config, live = (recognise(item, spec) for item in _definitions(look))
         references = self._references(stored, resource)
         volumes = self._inline_volumes(stored, resource, spec, references)
         name_holder = None

@@ -14,7 +14,7 @@ from nodeplugin.plan.intent import Intent, MachineDesired
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.step import AttachDevice, DetachDevice, ResizeDisk, Step, UpdateDevice
 from xvirt.domainxml.disks import SEED_ALIAS, render_disk
-from xvirt.domainxml.elements import alias_of
+from xvirt.domainxml.elements import alias_of, attribute
 from xvirt.domainxml.facts import DiskFacts, DomainFacts
 from xvirt.domainxml.nics import changed_nic, has_other_vlan, plugged_again
 from xvirt.domainxml.tree import parse_xml, to_text
@@ -67,8 +67,9 @@ def _plan_disks(
 ) -> None:
     present = {disk.alias: disk for disk in live.disks}
     wanted = {device_alias("disk", disk.name): disk for disk in desired.spec.disks}
+    overlaid = _overlaid(intent, "disk", "target", "dev")
     for alias, facts in present.items():
-        if alias not in wanted and alias != SEED_ALIAS:
+        if alias not in wanted and alias != SEED_ALIAS and not {alias, facts.target} & overlaid:
             _drop_disk(desired, facts, changes)
     for alias, disk in wanted.items():
         found = present.get(alias)
@@ -89,6 +90,12 @@ def _drop_disk(desired: MachineDesired, facts: DiskFacts, changes: DeviceChanges
         changes.restart_required.append(f"spec.disks[{facts.name or facts.target}]")
 
 
+def _overlaid(intent: Intent, tag: str, place: str, name: str) -> set[str]:
+    """Aliases, and targets or MACs, of the devices of the definition: what an overlay declares stays plugged in, too."""
+    devices = _definition(intent).findall(f"devices/{tag}")
+    return {alias_of(item) for item in devices} | {attribute(item, place, name).lower() for item in devices} - {""}
+
+
 def is_declared(alias: str) -> bool:
     """User aliases are ours alone: what was plugged in by hand has libvirt's own (`virtio-disk1`)."""
     return alias.startswith("ua-")
@@ -97,7 +104,7 @@ def is_declared(alias: str) -> bool:
 def _add_disk(desired: MachineDesired, intent: Intent, disk: Disk, live: DomainFacts, changes: DeviceChanges) -> None:
     path = f"spec.disks[{disk.name}]"
     has_scsi = any(item.bus == "scsi" for item in live.disks)
-    is_pluggable = disk.device is DiskDevice.DISK and (
+    is_pluggable = (disk.device is DiskDevice.DISK and not disk.adopted) and (
         disk.bus is DiskBus.VIRTIO or (disk.bus is DiskBus.SCSI and has_scsi)
     )
     if not is_pluggable:
@@ -141,15 +148,19 @@ def _change_disk(
 def _plan_nics(desired: MachineDesired, observed: MachineObservation, intent: Intent, changes: DeviceChanges) -> None:
     present = {nic.alias: nic for nic in observed.live.facts.nics} if observed.live else {}
     wanted = {device_alias("nic", nic.name): nic for nic in desired.spec.nics}
+    overlaid = _overlaid(intent, "interface", "mac", "address")
     for alias, facts in present.items():
-        if alias not in wanted:
+        if alias not in wanted and not {alias, facts.mac} & overlaid:
             if not is_declared(alias):
                 changes.drift.append(f"NIC {facts.mac} was attached by hand")
             what = f"NIC {facts.name or facts.mac}"
             changes.steps.append(DetachDevice(uuid=desired.stored.uid, what=what, alias=alias, xml=facts.xml))
-    defined = {alias_of(element): element for element in _definition(intent).iterfind("devices/interface")}
+    defined = {_nic_key(element): element for element in _definition(intent).iterfind("devices/interface")}
     for alias, nic in wanted.items():
-        found, element = present.get(alias), defined[alias]
+        found, element = present.get(alias), defined[nic.mac if nic.adopted and nic.mac else alias]
+        if found is None and nic.adopted:
+            changes.restart_required.append(f"spec.nics[{nic.name}]")
+            continue
         if found is None:
             step = AttachDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", alias=alias, xml=to_text(element))
             changes.attach(step, f"spec.nics[{nic.name}]", needs_port=True)
@@ -161,6 +172,11 @@ def _plan_nics(desired: MachineDesired, observed: MachineObservation, intent: In
         for changed in _changed_nics(parse_xml(found.xml), element, is_unplugged=is_unplugged):
             update = UpdateDevice(uuid=desired.stored.uid, what=f"NIC {nic.name}", xml=to_text(changed))
             changes.steps.append(update)
+
+
+def _nic_key(element: etree._Element) -> str:
+    """The alias, or the MAC of a card that has none."""
+    return alias_of(element) or attribute(element, "mac", "address").lower()
 
 
 def _changed_nics(live: etree._Element, wanted: etree._Element, *, is_unplugged: bool) -> tuple[etree._Element, ...]:

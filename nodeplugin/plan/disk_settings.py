@@ -35,11 +35,14 @@ def plan_medium(
         drift = (f"the medium of Cdrom {disk.name} was changed by hand",)
         if desired.spec.drift_policy is DriftPolicy.REPORT:
             return (), drift
+    element = render_disk(desired.resource, disk, backing, target=facts.target)
+    for alias in element.findall("alias") if disk.adopted else ():
+        element.remove(alias)
     step = ChangeMedium(
         uuid=desired.stored.uid,
         what=f"Cdrom {disk.name}",
         path=backing.path if backing else None,
-        xml=to_text(render_disk(desired.resource, disk, backing, target=facts.target)),
+        xml=to_text(element),
         force=disk.force_eject,
     )
     return (step,), drift

@@ -16,12 +16,14 @@ from nodeplugin.plan.storage import VolumePlan, lost_volume, plan_disk
 from nodeplugin.records import StoredObject
 from xvirt.domainxml.assemble import assemble_domain
 from xvirt.domainxml.domain import DiskBacking, DomainContext, NetworkBacking
+from xvirt.domainxml.elements import attribute
+from xvirt.domainxml.kept import add_spare_ports, keep_bare
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.placement import keep_placement
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import VirtualMachineSpec
+from xvirt.model.virtualmachine import MachineBase, VirtualMachineSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
     root, mark = None, None
     if not obstacles:
         try:
-            root, mark = _define(desired, observed, _context(desired, disks, networks, seed_path))
+            root, mark = _define(desired, observed, _context(desired, observed, disks, networks, seed_path))
         except InvalidSpec as error:
             obstacles.append(Obstacle(error.reason, error.message))
     return Intent(
@@ -125,16 +127,19 @@ def _resolve_networks(
 
 def _context(
     desired: MachineDesired,
+    observed: MachineObservation,
     disks: dict[str, DiskBacking],
     networks: dict[str, NetworkBacking],
     seed_path: str | None,
 ) -> DomainContext:
     settings = desired.settings
+    there = observed.config or observed.live
+    kept = there.root if there is not None and desired.spec.base is MachineBase.BARE else etree.Element("domain")
     return DomainContext(
         uuid=desired.stored.uid,
         name=desired.domain_name,
-        domain_type=settings.domain_type,
-        architecture=settings.architecture,
+        domain_type=kept.get("type") or settings.domain_type,
+        architecture=attribute(kept, "os/type", "arch") or settings.architecture,
         disks=disks,
         networks=networks,
         seed_path=seed_path,
@@ -149,9 +154,11 @@ def _define(
     root = assemble_domain(desired.resource, context)
     mark = ownership_mark(desired.stored, root)
     write_mark(root, mark)
-    keep_placement(
-        root,
-        observed.config.root if observed.config else None,
-        observed.live.root if observed.live else None,
-    )
+    config = observed.config.root if observed.config else None
+    live = observed.live.root if observed.live else None
+    keep_placement(root, config, live)
+    if desired.spec.base is MachineBase.BARE:
+        if config is not None:
+            keep_bare(root, config)
+        add_spare_ports(root, desired.spec.devices.hotplug_ports)
     return root, mark

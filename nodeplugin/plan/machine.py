@@ -8,6 +8,7 @@ that is already defined: it runs on, and restarts, as it was.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from nodeplugin.hypervisor.port import DomainState, ShutdownMode
 from nodeplugin.plan.devices import DETACH_ATTEMPTS, DETACH_REPEAT_S, DeviceChanges, plan_devices
@@ -15,7 +16,7 @@ from nodeplugin.plan.intent import Intent, MachineDesired, build_intent
 from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerDecision, PowerGoal, backoff_s, decide_power
-from nodeplugin.plan.running import note_running, restart_fields
+from nodeplugin.plan.running import is_resized_by_hand, note_running, restart_fields
 from nodeplugin.plan.seed import plan_stale_seeds
 from nodeplugin.plan.sizing import plan_memory, plan_vcpus
 from nodeplugin.plan.step import (
@@ -32,10 +33,13 @@ from nodeplugin.plan.step import (
     SuspendDomain,
 )
 from xvirt.domainxml.compare import lost
+from xvirt.domainxml.drift import changes_by_hand, unpack
 from xvirt.domainxml.tree import to_text
 from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.virtualmachine import DriftPolicy
 
+DRIFT_TOLD_MAX = 8
+"""Places that were changed by hand and are named; the rest is counted."""
 SHUTDOWN_REPEAT_S = 10.0
 """A guest that is still booting misses the power button; it is pressed again after this long."""
 
@@ -128,12 +132,12 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
         ]
     if intent.seed is not None and intent.seed.path not in observed.seeds:
         steps.append(intent.seed)
-    drifted = _has_drifted(desired, observed, intent)
-    is_corrected = drifted and desired.spec.drift_policy is DriftPolicy.CORRECT
+    drifted = _find_drift(desired, observed, intent)
+    is_corrected = bool(drifted) and desired.spec.drift_policy is DriftPolicy.CORRECT
     if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
         steps.append(DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name))
     steps += plan_stale_seeds(desired.stored.uid, observed, intent.seed_path) if intent.root is not None else ()
-    return _Definition(tuple(steps), ("the definition was changed by hand",) if drifted else ())
+    return _Definition(tuple(steps), drifted)
 
 
 def _is_current(observed: MachineObservation, intent: Intent) -> bool:
@@ -143,15 +147,27 @@ def _is_current(observed: MachineObservation, intent: Intent) -> bool:
     return dataclasses.replace(mark, document=None) == dataclasses.replace(intent.mark, document=None)
 
 
-def _has_drifted(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> bool:
-    """Whether somebody changed the definition. Where nobody knows what it was (the store was lost, or the process ended right after a
-    define), whether it lacks anything that is declared."""
-    recorded = desired.stored.run.defined_hash
-    if recorded:
-        return bool(observed.config_hash) and recorded != observed.config_hash
-    if observed.config is None or intent.root is None or not _is_current(observed, intent):
-        return False
-    return bool(lost(intent.root, observed.config.root))
+def _find_drift(desired: MachineDesired, observed: MachineObservation, intent: Intent) -> tuple[str, ...]:
+    """What was changed by hand in the definition since xVirt wrote it. Where nobody knows what it was (the store was lost, or the process
+    ended right after a define): what it lacks of all that is declared."""
+    run, config = desired.stored.run, observed.config
+    if config is None:
+        return ()
+    if not run.defined_hash:
+        missing = lost(intent.root, config.root) if intent.root is not None and _is_current(observed, intent) else []
+        return _tell_places([f"{path} was changed or removed" for path in missing])
+    if run.defined_hash == observed.config_hash:
+        return ()
+    defined = unpack(run.defined_xml)
+    if defined is None:  # written by a release that kept the hash alone
+        return ("the definition was changed by hand",)
+    return _tell_places(changes_by_hand(defined, config.root))
+
+
+def _tell_places(places: Sequence[str]) -> tuple[str, ...]:
+    told = places[:DRIFT_TOLD_MAX]
+    more = len(places) - len(told)
+    return (*(f"{place} by hand" for place in told), *((f"and {more} more changes by hand",) if more else ()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,6 +187,10 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
     changes = plan_devices(desired, observed, intent)
     vcpu_steps, vcpu_waits = plan_vcpus(uuid, desired.spec.cpu, live.facts)
     memory_steps, memory_waits = plan_memory(uuid, desired.spec.memory, live)
+    sized = [
+        part for part, busy in (("cpu", vcpu_steps or vcpu_waits), ("memory", memory_steps or memory_waits)) if not busy
+    ]
+    resized = _find_resized(desired, observed, vcpu_steps, memory_steps)
     restart = [
         *restart_fields(desired, observed, intent.seed_path),
         *changes.restart_required,
@@ -179,14 +199,30 @@ def _plan_live(desired: MachineDesired, observed: MachineObservation, intent: In
     ]
     if desired.spec.drift_policy is DriftPolicy.REPORT:
         changes.steps = [step for step in changes.steps if not _is_correction(step)]
+        vcpu_steps = [] if "vcpu" in resized else vcpu_steps
+        memory_steps = [] if "memory" in resized else memory_steps
     steps, waiting, check = _pace_detaches(changes, observed)
     return _Live(
-        steps=(*note_running(desired, observed, steps), *steps, *vcpu_steps, *memory_steps),
+        steps=(*note_running(desired, observed, steps, sized), *steps, *vcpu_steps, *memory_steps),
         waiting=waiting,
         restart_required=tuple(dict.fromkeys(restart)),
-        drift=tuple(changes.drift),
+        drift=(*changes.drift, *resized.values()),
         check_after_s=check,
     )
+
+
+def _find_resized(
+    desired: MachineDesired, observed: MachineObservation, vcpu_steps: list[Step], memory_steps: list[Step]
+) -> dict[str, str]:
+    """What was resized by hand while the machine runs, and how to say it. A balloon's size is the guest's matter, too, and no sign."""
+    live = observed.live
+    assert live is not None, "only a running machine is resized"
+    found = {}
+    if vcpu_steps and is_resized_by_hand(desired, observed, "cpu"):
+        found["vcpu"] = f"the running machine has {live.facts.vcpus} vCPUs, set by hand"
+    if memory_steps and live.facts.memory_device is not None and is_resized_by_hand(desired, observed, "memory"):
+        found["memory"] = "the memory of the running machine was set by hand"
+    return found
 
 
 def _is_correction(step: Step) -> bool:

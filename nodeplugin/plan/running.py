@@ -6,7 +6,7 @@ It stands in the running domain's own mark (the definition's is newer), so it is
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from nodeplugin.plan.intent import MachineDesired
@@ -45,9 +45,27 @@ def _changed_fields(desired: MachineDesired, observed: MachineObservation) -> li
     return [item.path for item in differences if item.mutability is Mutability.RESTART]
 
 
-def note_running(desired: MachineDesired, observed: MachineObservation, steps: Sequence[Step]) -> tuple[Step, ...]:
+_SIZES = {"cpu": "cores", "memory": "size"}
+
+
+def is_resized_by_hand(desired: MachineDesired, observed: MachineObservation, part: str) -> bool:
+    """Whether a size that the running domain has otherwise than it is declared was the declared one already: `part` is cpu or memory."""
+    started = started_document(observed)
+    if started is None:
+        return False
+    before, now = started["spec"], desired.stored.document["spec"]
+    return bool(_size(before, part) == _size(now, part))
+
+
+def _size(spec: Mapping[str, Any], part: str) -> Any:
+    return spec.get(part, {}).get(_SIZES[part])
+
+
+def note_running(
+    desired: MachineDesired, observed: MachineObservation, steps: Sequence[Step], sized: Iterable[str]
+) -> tuple[Step, ...]:
     """Write into the running mark what devices are made from that are about to be attached (an attach that then fails is planned, and
-    noted, again), and what has been changed of disks since: limits and media."""
+    noted, again), what has been changed of disks since (limits and media), and the sizes that are as declared (`sized`: cpu, memory)."""
     attached = {step.alias for step in steps if isinstance(step, AttachDevice)}
     pending = {step.what for step in steps if isinstance(step, TuneDisk | ChangeMedium)}
     mark, started = observed.live.facts.mark if observed.live else None, started_document(observed)
@@ -61,6 +79,9 @@ def note_running(desired: MachineDesired, observed: MachineObservation, steps: S
         fresh = {item["name"]: item for item in newest.get(field, ()) if device_alias(kind, item["name"]) in attached}
         if fresh:
             spec[field] = [item for item in spec.get(field, ()) if item["name"] not in fresh] + list(fresh.values())
+    for part in sized:
+        if _size(spec, part) != _size(newest, part):
+            spec[part] = {**spec.get(part, {}), _SIZES[part]: _size(newest, part)}
     current = {item["name"]: item for item in newest.get("disks", ())}
     if "disks" in spec:
         spec["disks"] = [_with_changed(item, current.get(item["name"]), pending) for item in spec["disks"]]

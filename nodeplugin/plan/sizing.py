@@ -52,7 +52,7 @@ def _request_memory(root: etree._Element, wanted_bytes: int) -> str:
 
 def _plan_balloon(uuid: str, memory: Memory, live: DomainFacts) -> tuple[list[Step], list[str]]:
     wanted = round_up(int(memory.size), BOOT_BLOCK_BYTES)
-    if wanted == live.current_memory_bytes:
+    if live.current_memory_bytes in (wanted, int(memory.size)):
         return [], []
     is_balloon = memory.hotplug is MemoryHotplug.BALLOON
     if not is_balloon or wanted > live.memory_bytes:

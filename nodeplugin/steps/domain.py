@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 
 from nodeplugin.converge.host import Host
-from nodeplugin.converge.observe import definition_hash
 from nodeplugin.hypervisor.port import Scope, XmlView
 from nodeplugin.plan.step import (
     AttachDevice,
@@ -25,20 +24,21 @@ from nodeplugin.plan.step import (
     UpdateDevice,
 )
 from xvirt.domainxml.compare import lost
+from xvirt.domainxml.drift import pack
 from xvirt.domainxml.tree import parse_xml, to_text
 from xvirt.model.errors import NotFound, Refused, RetryLater, XvirtError
 from xvirt.model.identity import MARK_NAMESPACE
 
 
 def define(step: DefineDomain, host: Host) -> str:
-    """Define, read back, compare; what libvirt dropped puts the previous definition back. Returns the definition's hash."""
+    """Define, read back, compare; what libvirt dropped puts the previous definition back. Returns the definition, packed."""
     before = _inactive_xml(step.uuid, host)
     host.hypervisor.define_domain(step.xml)
     host.index.drop(step.uuid)
     dumped = parse_xml(host.hypervisor.domain_xml(step.uuid, XmlView.INACTIVE))
     missing = lost(parse_xml(step.xml), dumped)
     if not missing:
-        return definition_hash(dumped)
+        return pack(dumped)
     if before is None:
         host.hypervisor.undefine_domain(step.uuid)
     else:

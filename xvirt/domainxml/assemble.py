@@ -25,7 +25,7 @@ def assemble_domain(machine: Resource, context: DomainContext) -> etree._Element
         filters = filters_of(root)
         apply_overlay(root, spec.domain, has_ports=spec.base is MachineBase.STANDARD)
         check_guarded(root, filters, context.networks.values())
-    _drop_aliases(root, spec)
+    drop_adopted_aliases(root, spec)
     return root
 
 
@@ -35,7 +35,8 @@ def adopted_aliases(spec: VirtualMachineSpec) -> frozenset[str]:
     return frozenset((*disks, *(device_alias("nic", nic.name) for nic in spec.nics if nic.adopted)))
 
 
-def _drop_aliases(root: etree._Element, spec: VirtualMachineSpec) -> None:
+def drop_adopted_aliases(root: etree._Element, spec: VirtualMachineSpec) -> None:
+    """Adopted devices reach libvirt without an alias."""
     adopted = adopted_aliases(spec)
     for device in root.iterfind("devices/*"):
         alias = device.find("alias")

@@ -7,7 +7,7 @@ from typing import Any
 
 from lxml import etree
 
-from xvirt.domainxml.elements import attribute
+from xvirt.domainxml.elements import alias_of, attribute
 from xvirt.domainxml.overlay import PATCH, identified, is_identified, named_by
 from xvirt.domainxml.shapes import NO_SHAPE, SHAPES
 from xvirt.domainxml.tree import ORDER, TEXT, qualified_name, to_tree
@@ -77,6 +77,9 @@ def _entries(wanted: etree._Element, name: str, group: list[tuple[Any, bool]]) -
 
 def _identity(element: etree._Element) -> dict[str, Any]:
     """The part of a tree by which an overlay finds the element."""
+    alias = alias_of(element)
+    if element.tag in ("disk", "interface") and alias.startswith("ua-"):
+        return {"alias": {"@name": alias}}
     if element.tag == "disk":
         return {"target": {"@dev": attribute(element, "target", "dev")}}
     if element.tag == "interface":

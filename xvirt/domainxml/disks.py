@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lxml import etree
 
 from xvirt.domainxml.context import DiskBacking
@@ -11,7 +13,7 @@ from xvirt.domainxml.targets import SEED_TARGET, assign_targets, target_index
 from xvirt.model.identity import device_alias, disk_serial
 from xvirt.model.machine.disk import Disk, DiskBus, DiskDevice, DiskDiscard
 from xvirt.model.meta import Resource
-from xvirt.model.virtualmachine import VirtualMachineSpec
+from xvirt.model.virtualmachine import MachineBase, VirtualMachineSpec
 
 SEED_ALIAS = "ua-seed"
 SEED_SERIAL = "xvirt-seed"
@@ -27,7 +29,7 @@ def render_disk(
     The implicit boot order of the first disk is left to `render_domain`: it means nothing to a machine that runs.
     """
     spec: VirtualMachineSpec = machine.spec
-    place = target or assign_targets(spec.disks)[disk.name]
+    place = target or assign_targets(spec.disks, _overlaid_targets(spec))[disk.name]
     backing = backing or _existing(disk)
     is_device = backing is not None and backing.path.startswith(DEVICE_DIRECTORY)
     element = etree.Element("disk", {"type": "block" if is_device else "file", "device": disk.device.value.lower()})
@@ -47,6 +49,15 @@ def render_disk(
     if disk.bus is DiskBus.SCSI and not disk.adopted:
         element.append(scsi_address(place))
     return element
+
+
+def _overlaid_targets(spec: VirtualMachineSpec) -> set[str]:
+    """Targets of disks that the overlay of a Bare machine declares or speaks of: none of them is a new disk's."""
+    devices = (spec.domain or {}).get("devices") if spec.base is MachineBase.BARE else None
+    found = devices.get("disk", ()) if isinstance(devices, Mapping) else ()
+    entries = found if isinstance(found, list | tuple) else [found]
+    targets = (entry.get("target") for entry in entries if isinstance(entry, Mapping))
+    return {str(target.get("@dev", "")) for target in targets if isinstance(target, Mapping)} - {""}
 
 
 def _existing(disk: Disk) -> DiskBacking | None:

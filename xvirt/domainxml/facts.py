@@ -6,6 +6,7 @@ Foreign domains pass through here too, so nothing in here fails: what is missing
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Set
 
 from lxml import etree
 
@@ -132,6 +133,24 @@ def read_io_threads(root: etree._Element) -> frozenset[int]:
     """Numbers of a domain's I/O threads: libvirt lists them only where they are not 1, 2, ..."""
     listed = [integer(item.get("id", "")) for item in root.iterfind("iothreadids/iothread")]
     return frozenset(listed or range(1, integer(text_of(root, "iothreads")) + 1))
+
+
+def name_adopted(facts: DomainFacts, targets: Set[str], nics: Mapping[str, str]) -> DomainFacts:
+    """The facts with the names of adopted devices, which have no alias to be known by: `targets` are disks' names, `nics` cards'
+    names by MAC. Their aliases are those that devices of these names would have; their XML is as it was."""
+    disks = (
+        dataclasses.replace(disk, name=disk.target, alias=DISK_PREFIX + disk.target)
+        if disk.target in targets and not disk.alias.startswith("ua-")
+        else disk
+        for disk in facts.disks
+    )
+    cards = (
+        dataclasses.replace(nic, name=nics[nic.mac], alias=NIC_PREFIX + nics[nic.mac])
+        if nic.mac in nics and not nic.alias.startswith("ua-")
+        else nic
+        for nic in facts.nics
+    )
+    return dataclasses.replace(facts, disks=tuple(disks), nics=tuple(cards))
 
 
 def _vcpus_floor(root: etree._Element, vcpus: int) -> int:

@@ -7,12 +7,15 @@ the same value, and the order of elements.
 from __future__ import annotations
 
 import copy
+import ipaddress
 
 from lxml import etree
 
 from xvirt.domainxml.compare import is_same_text, is_same_value, pair
+from xvirt.domainxml.devices import is_pcie
 from xvirt.domainxml.elements import size_of
 from xvirt.domainxml.normal import fillings
+from xvirt.domainxml.ports import add_ports, count_free_ports, is_endpoint
 
 
 def keep_bare(rendered: etree._Element, current: etree._Element) -> None:
@@ -23,6 +26,15 @@ def keep_bare(rendered: etree._Element, current: etree._Element) -> None:
     twins = _twins(rendered, current)
     for theirs, mine in twins.items():
         _keep_order(mine, theirs, twins)
+
+
+def add_spare_ports(root: etree._Element, count: int) -> None:
+    """Root ports, so that `count` are free; none where there are as many already, or where the machine has another bus."""
+    machine = root.find("os/type")
+    if machine is None or not is_pcie(machine.get("machine", "")):
+        return
+    unplaced = [item for item in root.iterfind("devices/*") if item.find("address") is None and is_endpoint(item)]
+    add_ports(root, max(0, count - count_free_ports(root) + len(unplaced)))
 
 
 def spell_alike(rendered: etree._Element, current: etree._Element) -> None:
@@ -94,12 +106,23 @@ def _keep_spelling(mine: etree._Element, theirs: etree._Element) -> None:
             mine.set("unit", unit)
         elif mine.get("unit") is not None:
             del mine.attrib["unit"]
+    if (netmask := theirs.get("netmask")) is not None and netmask == _netmask(mine.get("prefix")):
+        del mine.attrib["prefix"]
+        mine.set("netmask", netmask)
     for key, value in ((str(key), str(value)) for key, value in theirs.attrib.items()):
         own = mine.get(key)
         if own is not None and own != value and is_same_value(mine, key, own, value):
             mine.set(key, value)
     if not len(mine) and not len(theirs) and mine.text != theirs.text and is_same_text(mine, theirs):
         mine.text = theirs.text
+
+
+def _netmask(prefix: str | None) -> str:
+    """libvirt reads either; its own `default` network has a mask."""
+    try:
+        return str(ipaddress.IPv4Network((0, int(prefix or ""))).netmask)
+    except ValueError:
+        return ""
 
 
 def _keep_order(mine: etree._Element, theirs: etree._Element, twins: dict[etree._Element, etree._Element]) -> None:

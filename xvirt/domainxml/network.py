@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lxml import etree
 
 from xvirt.domainxml.dns import forwarders_of, host_changes, record_changes, render_dns
 from xvirt.domainxml.elements import attribute, child, text_of
 from xvirt.domainxml.mark import OwnershipMark, read_mark, write_mark
+from xvirt.domainxml.overlay import lay_over
+from xvirt.domainxml.owned import owned_of_network
 from xvirt.domainxml.tree import to_text
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.identity import bridge_name, host_name, mac_address
@@ -71,7 +73,8 @@ def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> 
 
     libvirt 9.0 keeps a network's `<metadata>` with its definition (only the API that changes it alone came with 9.7), so a `mark` is
     written where one is given; without one, ownership is the network's UUID, which is the object's uid, and its name.
-    Raises InvalidSpec for mode Bridge, which has no libvirt network, and for a fixed IPv6 lease, which libvirt ties to no MAC.
+    Raises InvalidSpec for mode Bridge, which has no libvirt network, for a fixed IPv6 lease, which libvirt ties to no MAC, and where
+    `spec.network` contradicts another field.
     """
     spec: VirtualNetworkSpec = network.spec
     if spec.mode is NetworkMode.BRIDGE:
@@ -94,6 +97,8 @@ def render_network(network: Resource, uuid: str, mark: OwnershipMark | None) -> 
         _add_subnet(root, network, subnet, f"spec.subnets[{index}]")
     for route in spec.routes:
         _add_route(root, route)
+    if spec.network is not None:
+        lay_over(root, spec.network, "spec.network", owned_of_network(root))
     return root
 
 
@@ -207,7 +212,15 @@ _SETTINGS: dict[str, Callable[[etree._Element], object]] = {
     "spec.dns.forwarders": forwarders_of,
     "spec.routes": lambda root: sorted(_route_key(item) for item in root.iterfind("route")),
     "spec.subnets": lambda root: sorted(_subnet_key(item) for item in root.iterfind("ip")),
+    "spec.network": lambda root: _overlay_of(root),
 }
+
+
+def _overlay_of(root: etree._Element) -> object:
+    """What the document in the network's mark lays over it: libvirt adds too much of its own for the XML to tell."""
+    mark = read_mark(root)
+    spec = mark.document.get("spec") if mark is not None and mark.document is not None else None
+    return spec.get("network") if isinstance(spec, Mapping) else None
 
 
 def _range_updates(live: etree._Element, wanted: etree._Element, index: int) -> list[NetworkUpdate]:

@@ -25,6 +25,10 @@ _ATTRIBUTES = {
     "devices/disk/driver/@name": "qemu",
     "devices/disk/driver/@type": "raw",
     "devices/disk/driver/@discard": "ignore",
+    "bridge/@stp": "on",
+    "bridge/@delay": "0",
+    "ip/@family": "ipv4",
+    "route/@family": "ipv4",
 }
 _TEXTS = {"on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "destroy"}
 _CPU_CHECKS = {"host-model": "partial", "host-passthrough": "none", "maximum": "none"}
@@ -35,7 +39,7 @@ _PS2 = frozenset({("mouse", "ps2"), ("keyboard", "ps2")})
 
 
 def fillings(root: etree._Element) -> Iterator[Place]:
-    """All fillings of a domain; an element that is one as a whole is named before what is in it."""
+    """All fillings of a domain or network; an element that is one as a whole is named before what is in it."""
     for path, value in _ATTRIBUTES.items():
         place, _, name = path.rpartition("/@")
         yield from ((item, name) for item in root.iterfind(place) if item.get(name) == value)

@@ -16,7 +16,7 @@ from lxml import etree
 
 from xvirt.domainxml.devices import is_pcie
 from xvirt.domainxml.elements import alias_of, attribute
-from xvirt.domainxml.owned import owned_places
+from xvirt.domainxml.owned import Owned, owned_places
 from xvirt.domainxml.ports import add_ports, count_endpoints, count_ports
 from xvirt.domainxml.shapes import NO_SHAPE, SHAPES
 from xvirt.domainxml.tree import (
@@ -46,6 +46,10 @@ _NAMED_BY = {
     "iothread": "id",
     "vcpupin": "vcpu",
     "iothreadpin": "iothread",
+    "ip": "address",
+    "portgroup": "name",
+    "host": "mac",
+    "txt": "name",
 }
 """Repeated elements outside `<devices>` and the attribute that tells them apart."""
 
@@ -58,19 +62,27 @@ def apply_overlay(root: etree._Element, tree: Mapping[str, Any], *, has_ports: b
     adds, so that as many stay free as before.
     """
     spare = count_ports(root) - count_endpoints(root)
-    overlay = _Overlay(root)
-    overlay.merge(root, tree, _BASE, {})
-    if overlay.problems:
-        raise InvalidSpec(overlay.problems, reason="OverlayConflict")
+    lay_over(root, tree, _BASE, owned_places(root))
     if has_ports and is_pcie(attribute(root, "os/type", "machine")):
         add_ports(root, spare - (count_ports(root) - count_endpoints(root)))
+
+
+def lay_over(root: etree._Element, tree: Mapping[str, Any], field: str, owned: Owned) -> None:
+    """Merge the tree of a field into any rendered document, in place; `owned` says which of its places typed fields speak for.
+
+    Raises InvalidSpec as `apply_overlay` does.
+    """
+    overlay = _Overlay(owned)
+    overlay.merge(root, tree, field, {})
+    if overlay.problems:
+        raise InvalidSpec(overlay.problems, reason="OverlayConflict")
 
 
 class _Overlay:
     """One merge: the places that typed fields speak for, and the contradictions found so far."""
 
-    def __init__(self, root: etree._Element) -> None:
-        self._owned = owned_places(root)
+    def __init__(self, owned: Owned) -> None:
+        self._owned = owned
         self.problems: list[Problem] = []
 
     def merge(self, element: etree._Element, node: Any, path: str, inherited: Scope) -> None:

@@ -5,7 +5,7 @@ A place is a path below the domain, `@name` for an attribute, a bare path for an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
@@ -116,14 +116,80 @@ _DEVICES = (("disk", "ua-disk-", "spec.disks", _DISK), ("interface", "ua-nic-", 
 _SEED_ALIAS = "ua-seed"
 
 
-def owned_places(root: etree._Element) -> dict[tuple[etree._Element, str], str]:
-    """(element, attribute name or empty for presence and text) -> what speaks for it, over a freshly rendered domain."""
-    found: dict[tuple[etree._Element, str], str] = {}
-    for place, field in _DOMAIN.items():
+Owned = Mapping[tuple[etree._Element, str], str]
+
+_NETWORK = {
+    "name": "metadata.name",
+    "uuid": "metadata.uid",
+    "forward": "spec.mode",
+    "forward/@mode": "spec.mode",
+    "forward/nat/@ipv6": "spec.subnets",
+    "bridge": "spec.mode",
+    "bridge/@name": "the node",
+    "mtu/@size": "spec.mtu",
+    "mac/@address": "metadata.uid",
+    "domain/@name": "spec.domainName",
+    "dns": "spec.dns",
+    "dns/forwarder": "spec.dns.forwarders",
+    "dns/forwarder/@addr": "spec.dns.forwarders",
+    "dns/host": "spec.dns.hosts",
+    "dns/host/@ip": "spec.dns.hosts",
+    "dns/host/hostname": "spec.dns.hosts",
+    "dns/txt": "spec.dns.texts",
+    "dns/txt/@value": "spec.dns.texts",
+    "dns/srv": "spec.dns.services",
+    "ip": "spec.subnets",
+    "ip/@address": "spec.subnets",
+    "ip/@prefix": "spec.subnets",
+    "ip/@family": "spec.subnets",
+    "ip/dhcp": "spec.subnets",
+    "ip/dhcp/range": "spec.subnets",
+    "ip/dhcp/range/@start": "spec.subnets",
+    "ip/dhcp/range/@end": "spec.subnets",
+    "ip/dhcp/host": "spec.subnets",
+    "ip/dhcp/host/@ip": "spec.subnets",
+    "ip/dhcp/host/@name": "spec.subnets",
+    "route": "spec.routes",
+    "route/@address": "spec.routes",
+    "route/@prefix": "spec.routes",
+    "route/@gateway": "spec.routes",
+    "route/@metric": "spec.routes",
+}
+
+_POOL = {
+    "@type": "spec.type",
+    "name": "metadata.name",
+    "uuid": "metadata.uid",
+    "source": "spec.volumeGroup",
+    "source/name": "spec.volumeGroup",
+    "source/format": "spec.volumeGroup",
+    "source/format/@type": "spec.volumeGroup",
+    "target": "spec.path",
+    "target/path": "spec.path",
+}
+
+
+def owned_of_network(root: etree._Element) -> Owned:
+    """As `owned_places`, of a rendered network."""
+    return dict(_places(root, _NETWORK))
+
+
+def owned_of_pool(root: etree._Element) -> Owned:
+    """As `owned_places`, of a rendered pool."""
+    return dict(_places(root, _POOL))
+
+
+def _places(root: etree._Element, table: Mapping[str, str]) -> Iterator[tuple[tuple[etree._Element, str], str]]:
+    for place, field in table.items():
         path, attribute = _split(place)
         for element in root.iterfind(path) if path else [root]:
             if not attribute or element.get(attribute) is not None:
-                found[element, attribute] = field
+                yield (element, attribute), field
+
+
+def owned_places(root: etree._Element) -> dict[tuple[etree._Element, str], str]:
+    """(element, attribute name or empty for presence and text) -> what speaks for it, over a freshly rendered domain."""
+    found = dict(_places(root, _DOMAIN))
     for device in root.iterfind("devices/*"):
         found.update(_device_places(device))
     return found

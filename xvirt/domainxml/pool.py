@@ -5,6 +5,8 @@ from __future__ import annotations
 from lxml import etree
 
 from xvirt.domainxml.elements import child
+from xvirt.domainxml.overlay import lay_over
+from xvirt.domainxml.owned import owned_of_pool
 from xvirt.model.meta import Resource
 from xvirt.model.storage import PoolType, StoragePoolSpec
 
@@ -12,7 +14,8 @@ LIBVIRT_TYPES = {PoolType.DIR: "dir", PoolType.LVM: "logical"}
 
 
 def render_pool(pool: Resource, uuid: str) -> etree._Element:
-    """A directory or a volume group. libvirt knows no metadata of a pool: its UUID, which is the object's uid, says whose it is."""
+    """A directory or a volume group, with what `spec.pool` adds. libvirt knows no metadata of a pool: its UUID, which is the object's uid,
+    says whose it is."""
     spec: StoragePoolSpec = pool.spec
     root = etree.Element("pool", {"type": LIBVIRT_TYPES[spec.type]})
     child(root, "name", text=pool.metadata.name)
@@ -22,6 +25,8 @@ def render_pool(pool: Resource, uuid: str) -> etree._Element:
         child(source, "name", text=spec.volume_group)
         child(source, "format", {"type": "lvm2"})
     child(child(root, "target"), "path", text=pool_directory(spec))
+    if spec.pool is not None:
+        lay_over(root, spec.pool, "spec.pool", owned_of_pool(root))
     return root
 
 

@@ -88,6 +88,11 @@ def count_endpoints(root: etree._Element) -> int:
     return kinds.count("endpoint") + int(bridge) + int(needs_serial and not has_serial) + max(0, videos - 1)
 
 
+def is_endpoint(device: etree._Element) -> bool:
+    """Whether the device takes a root port of its own."""
+    return _kind(device) == "endpoint"
+
+
 _ENDPOINTS = frozenset({"rng", "vsock", "crypto", "filesystem", "shmem"})
 _CONVENTIONAL = frozenset({"watchdog", "sound"})
 _CONVENTIONAL_NICS = frozenset({"e1000", "rtl8139", "pcnet", "ne2k_pci", "i82551", "i82557b", "i82559er"})

@@ -13,10 +13,10 @@ _PREFIXES = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd", DiskB
 _ALPHABET = 26
 
 
-def assign_targets(disks: Iterable[Disk]) -> dict[str, str]:
-    """Disk name -> target, in order of declaration; an adopted disk has its own."""
+def assign_targets(disks: Iterable[Disk], taken: Iterable[str] = ()) -> dict[str, str]:
+    """Disk name -> target, in order of declaration, passing over those that are `taken`; an adopted disk has its own."""
     declared = tuple(disks)
-    kept = {disk.name for disk in declared if disk.adopted}
+    kept = {disk.name for disk in declared if disk.adopted} | set(taken)
     sequences = {prefix: (name for name in target_names(prefix) if name not in kept) for prefix in _PREFIXES.values()}
     return {disk.name: disk.name if disk.adopted else next(sequences[_PREFIXES[disk.bus]]) for disk in declared}
 

@@ -7,7 +7,7 @@ import enum
 from typing import ClassVar
 
 from xvirt.model import limits
-from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.fields import Format, Mutability, Rule, Tree, field
 from xvirt.model.machine.disk import CopyMode, DiskDeletionPolicy, DiskFormat, Preallocation, preallocation_rules
 from xvirt.model.meta import Condition, LastError
 from xvirt.model.quantity import ByteSize
@@ -254,6 +254,12 @@ class StoragePoolSpec:
     autostart: bool = field("Whether libvirt starts it with the host.", LIVE, default=True)
     hosts: tuple[str, ...] = field(
         "Hosts that have it; empty: all.", LIVE, default=(), format=Format.LABEL, max_length=63, max_items=1024
+    )
+    pool: Tree | None = field(
+        "Everything else that libvirt can do with the pool, such as permissions: a tree laid over the generated pool XML, strings"
+        " only.",
+        FIXED,
+        default=None,
     )
 
 

@@ -7,7 +7,7 @@ import enum
 import ipaddress
 from typing import ClassVar
 
-from xvirt.model.fields import Format, Mutability, Rule, field
+from xvirt.model.fields import Format, Mutability, Rule, Tree, field
 from xvirt.model.meta import Condition, LastError
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
@@ -208,6 +208,12 @@ class VirtualNetworkSpec:
             "subnets",
         ),
         Rule(
+            lambda spec: spec.mode is not NetworkMode.BRIDGE or spec.network is None,
+            "self.mode != 'Bridge' || !has(self.network)",
+            "a bridge of the host has no libvirt network; remove network",
+            "network",
+        ),
+        Rule(
             _is_dhcp_single,
             "!has(self.subnets) || [4, 6].all(f, self.subnets.filter(s, has(s.dhcp) &&"
             " cidr(s.address).ip().family() == f).size() <= 1)",
@@ -269,6 +275,11 @@ class VirtualNetworkSpec:
         " lose packets for a moment. While a domain that is not xVirt's uses it, Restart waits, too.",
         LIVE,
         default=NetworkUpdatePolicy.STAGE,
+    )
+    network: Tree | None = field(
+        "Everything else that libvirt can do with a network: a tree laid over the generated network XML, strings only.",
+        RESTART,
+        default=None,
     )
 
 

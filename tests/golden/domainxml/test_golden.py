@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Iterator
@@ -17,12 +18,15 @@ from lxml import etree
 
 from tests.golden.domainxml.conftest import mark_of
 from xvirt.domainxml.compare import lost
+from xvirt.domainxml.drift import changes_by_hand
 from xvirt.domainxml.facts import read_domain
-from xvirt.domainxml.mark import read_mark, write_mark
+from xvirt.domainxml.mark import read_mark, remove_mark, write_mark
 from xvirt.domainxml.network import NetworkDifference, network_changes
 from xvirt.domainxml.placement import keep_placement
 from xvirt.domainxml.ports import pci_address
+from xvirt.domainxml.split import join_domain, split_domain
 from xvirt.domainxml.tree import canonical, from_tree, parse_xml, to_text, to_tree
+from xvirt.model.errors import InvalidSpec
 from xvirt.policy import check
 
 HERE = Path(__file__).parent
@@ -30,6 +34,17 @@ SCHEMAS = Path("/usr/share/libvirt/schemas")
 GOLDENS = sorted(HERE.glob("*.yaml"))
 DOMAINS = [path for path in GOLDENS if not path.stem.startswith(("network-", "pool-"))]
 NETWORKS = [path for path in GOLDENS if path.stem.startswith("network-")]
+SCOPE = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+ROW_8 = (
+    "devices/shmem[@name='shared0']/model[@type='ivshmem-plain']",
+    "devices/disk/iotune/total_iops_sec[.='100']",
+    "sysinfo/system/entry[@name='product'][.='Rocket']",
+    "os/smbios[@mode='sysinfo']",
+    "features/hyperv/spinlocks[@retries='8191']",
+    "iothreads[.='2']",
+    "cpu/numa/cell[@id='1'][@memAccess='shared']",
+    "qemu:commandline/qemu:arg[@value='ICH9-LPC.disable_s3=1']",
+)
 SCHEMA_OF = {"domain": "domain.rng", "network": "network.rng", "pool": "storagepool.rng"}
 
 
@@ -125,7 +140,65 @@ def test_a_redefinition_moves_no_device(path: Path, sample: Any, embedded: libvi
         undefine(embedded, first)
 
 
-@pytest.mark.parametrize("path", [path for path in DOMAINS if "overlay" not in path.stem], ids=by_name)
+@pytest.mark.parametrize("path", DOMAINS, ids=by_name)
+def test_row_10_what_libvirt_made_of_it_is_split_and_given_back(
+    path: Path, sample: Any, embedded: libvirt.virConnect
+) -> None:
+    dumped = define(embedded, sample(path).render("qemu"))
+    try:
+        if sample(path).resource.spec.cloud_init is not None:
+            with pytest.raises(InvalidSpec, match="seed volume"):
+                split_domain(dumped)
+            return
+        split = split_domain(dumped)
+        remove_mark(dumped)
+        assert canonical(join_domain(split, dumped)) == canonical(dumped)
+        assert len(split.spec.nics) == len(dumped.findall("devices/interface"))
+    finally:
+        undefine(embedded, dumped)
+
+
+@pytest.mark.parametrize("path", DOMAINS, ids=by_name)
+def test_row_61_a_definition_that_is_defined_again_is_no_drift(
+    path: Path, sample: Any, embedded: libvirt.virConnect
+) -> None:
+    first = define(embedded, sample(path).render("qemu"))
+    try:
+        again = sample(path).render("qemu")
+        assert changes_by_hand(first, define(embedded, first)) == ()
+        keep_placement(again, first, None)
+        assert changes_by_hand(first, define(embedded, again)) == ()
+        hand = copy.deepcopy(again)
+        etree.SubElement(hand, "title").text = "changed"
+        assert changes_by_hand(first, define(embedded, hand)) == ("/domain/title was added",)
+    finally:
+        undefine(embedded, first)
+
+
+def test_row_8_what_typed_fields_do_not_know_comes_out_of_libvirt_unchanged(
+    sample: Any, embedded: libvirt.virConnect
+) -> None:
+    loaded = sample(HERE / "everything.yaml")
+    dumped = define(embedded, loaded.render("qemu"))
+    try:
+        for place in ROW_8:
+            found = dumped.xpath(place, namespaces={"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"})
+            assert found, place
+        overlay = loaded.resource.spec.domain
+        again = split_domain(dumped)
+        assert {"qemu:commandline", "sysinfo", "numatune", "cputune", "memoryBacking"} <= set(again.overlay)
+        for name in ("qemu:commandline", "sysinfo", "cputune", "memoryBacking"):
+            assert from_tree("x", {"y": again.overlay[name]}, SCOPE) is not None
+            assert lost(*(from_tree("x", {"y": tree[name]}, SCOPE) for tree in (overlay, again.overlay))) == []
+    finally:
+        undefine(embedded, dumped)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOMAINS if path.stem not in ("everything", "overlay") and "overlay" not in path.stem],
+    ids=by_name,
+)
 def test_what_typed_fields_make_passes_the_strictest_policy(path: Path, sample: Any) -> None:
     loaded = sample(path)
     assert check(loaded.render(), "restricted", loaded.own) == ()

@@ -306,7 +306,7 @@ def _repair_probe(value: Map) -> Map:
 def _repair_network(value: Map) -> Map:
     mode = value.get("mode", "Nat")
     if mode == "Bridge":
-        return _without(value, "subnets", "dns", "routes") | {"bridge": "br0"}
+        return _without(value, "subnets", "dns", "routes", "network") | {"bridge": "br0"}
     value = _without(value, "bridge", "vlan")
     if mode in ("Nat", "Routed") and not value.get("subnets"):
         value = value | {"subnets": [{"address": "198.51.100.1/24"}]}

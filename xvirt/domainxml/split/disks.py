@@ -8,9 +8,11 @@ from lxml import etree
 
 from xvirt.domainxml.compare import lost
 from xvirt.domainxml.disks import DEVICE_DIRECTORY, render_disk
-from xvirt.domainxml.elements import attribute, integer, text_of
+from xvirt.domainxml.elements import alias_of, attribute, integer, text_of
+from xvirt.domainxml.facts import DISK_PREFIX
 from xvirt.domainxml.normal import strip_fillings
 from xvirt.domainxml.split.sound import is_sound
+from xvirt.model.identity import disk_serial
 from xvirt.model.machine.disk import (
     TARGET,
     Disk,
@@ -45,7 +47,7 @@ def _disk(element: etree._Element) -> Disk | None:
     disk = _read(element)
     if disk is None or not is_sound(disk):
         return None
-    return disk if not lost(_bare(disk), element) else None
+    return disk if not lost(_bare(disk, attribute(element, "target", "dev")), element) else None
 
 
 def _read(element: etree._Element) -> Disk | None:
@@ -56,11 +58,19 @@ def _read(element: etree._Element) -> Disk | None:
     driver = etree.Element("driver") if driver is None else driver
     image, cache = _FORMATS.get(driver.get("type", "raw")), _CACHES.get(driver.get("cache", ""))
     discard = _DISCARDS.get(driver.get("discard", "ignore"))
-    if not re.fullmatch(TARGET, target) or bus not in _BUSES or device is None or image is None or discard is None:
+    alias = alias_of(element)
+    is_own = alias.startswith(DISK_PREFIX)
+    if (
+        not (is_own or re.fullmatch(TARGET, target))
+        or bus not in _BUSES
+        or device is None
+        or image is None
+        or discard is None
+    ):
         return None
     return Disk(
-        name=target,
-        adopted=True,
+        name=alias[len(DISK_PREFIX) :] if is_own else target,
+        adopted=not is_own,
         source=_source(element),
         device=device,
         bus=_BUSES[bus],
@@ -68,9 +78,15 @@ def _read(element: etree._Element) -> Disk | None:
         read_only=device is DiskDevice.DISK and element.find("readonly") is not None,
         cache=cache,
         discard=discard if device is DiskDevice.DISK else DiskDiscard.UNMAP,
-        serial=text_of(element, "serial") or None,
+        serial=_serial(element, alias) or None,
         boot_order=integer(attribute(element, "boot", "order"), 0) or None,
     )
+
+
+def _serial(element: etree._Element, alias: str) -> str:
+    """Nothing where one of ours has its name's."""
+    serial = text_of(element, "serial")
+    return "" if alias.startswith(DISK_PREFIX) and serial == disk_serial(alias[len(DISK_PREFIX) :]) else serial
 
 
 def _source(element: etree._Element) -> DiskSource | None:
@@ -84,10 +100,10 @@ def _source(element: etree._Element) -> DiskSource | None:
     return DiskSource(path=path) if is_known else None
 
 
-def _bare(disk: Disk) -> etree._Element:
+def _bare(disk: Disk, target: str) -> etree._Element:
     """The disk as it would be rendered, without alias and what libvirt fills in."""
     spec = VirtualMachineSpec(memory=Memory(size=ByteSize(1 << 30)), disks=(disk,))
-    element = render_disk(Resource("VirtualMachine", ObjectMeta(name="x"), spec), disk, None)
+    element = render_disk(Resource("VirtualMachine", ObjectMeta(name="x"), spec), disk, None, target=target)
     root = etree.Element("domain")
     etree.SubElement(root, "devices").append(element)
     for alias in element.findall("alias"):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from lxml import etree
 
-from xvirt.domainxml.assemble import assemble_domain
+from xvirt.domainxml.assemble import assemble_domain, drop_adopted_aliases
 from xvirt.domainxml.context import DomainContext
 from xvirt.domainxml.difference import difference
+from xvirt.domainxml.disks import SEED_ALIAS
 from xvirt.domainxml.domain import render_domain
-from xvirt.domainxml.elements import attribute, text_of
+from xvirt.domainxml.elements import alias_of, attribute, text_of
 from xvirt.domainxml.kept import keep_bare, spell_alike
-from xvirt.domainxml.mark import remove_mark
 from xvirt.domainxml.normal import strip_fillings
 from xvirt.domainxml.placement import keep_placement
 from xvirt.domainxml.split.disks import split_disks
 from xvirt.domainxml.split.hardware import split_cpu, split_devices, split_firmware, split_memory
+from xvirt.domainxml.split.layout import bare_copy, is_given_back
 from xvirt.domainxml.split.nics import split_nics
-from xvirt.domainxml.tree import canonical
 from xvirt.model.checks import find_problems
 from xvirt.model.codec import encode
 from xvirt.model.errors import InvalidSpec, Problem
@@ -64,7 +65,7 @@ def split_domain(root: etree._Element) -> Split:
     keeps it, as a node does. Raises InvalidSpec for what is no domain of QEMU, and where a typed field that every machine must
     have cannot hold the domain's value.
     """
-    domain = _bare_copy(root)
+    domain = bare_copy(root)
     _check_kind(domain)
     identity = DomainIdentity(
         uuid=text_of(domain, "uuid"),
@@ -103,20 +104,6 @@ def _context(identity: DomainIdentity) -> DomainContext:
     )
 
 
-def _bare_copy(root: etree._Element) -> etree._Element:
-    """Without comments, which libvirt forgets, and without an ownership mark."""
-    domain = copy.deepcopy(root)
-    domain.tail = None
-    etree.strip_tags(domain, etree.Comment, etree.ProcessingInstruction)
-    remove_mark(domain)
-    for item in domain.iter():
-        if len(item) and not (item.text or "").strip():
-            item.text = None
-        if not (item.tail or "").strip():
-            item.tail = None
-    return domain
-
-
 def _check_kind(domain: etree._Element) -> None:
     if domain.tag != "domain":
         raise InvalidSpec([Problem("", f"<{domain.tag}> is no domain", "give the XML of a domain")])
@@ -126,6 +113,9 @@ def _check_kind(domain: etree._Element) -> None:
     if text_of(domain, "os/type") != "hvm":
         message = f"os type {text_of(domain, 'os/type')!r} is no full virtual machine"
         raise InvalidSpec([Problem("domain.os.type", message, "only type hvm is declared")])
+    if any(alias_of(disk) == SEED_ALIAS for disk in domain.iterfind("devices/disk")):
+        message = "has a seed volume of xVirt's, whose content its document alone knows"
+        raise InvalidSpec([Problem("domain.devices.disk", message, "take the document from the domain's metadata")])
 
 
 def _notes(root: etree._Element, domain: etree._Element) -> tuple[str, ...]:
@@ -188,9 +178,8 @@ class _Splitter:
 
     def _overlaid(self, typed: VirtualMachineSpec, *, is_stripped: bool) -> VirtualMachineSpec | None:
         base = render_domain(_resource(typed), _context(self._identity))
-        for disk_or_nic in base.iterfind("devices/*"):
-            for alias in disk_or_nic.findall("alias"):
-                disk_or_nic.remove(alias)
+        drop_adopted_aliases(base, typed)
+        keep_placement(base, self._domain, None)
         wanted = copy.deepcopy(self._domain)
         spell_alike(base, wanted)
         strip_fillings(base)
@@ -200,8 +189,4 @@ class _Splitter:
         return dataclasses.replace(typed, domain=tree or None)
 
     def _gives_back(self, spec: VirtualMachineSpec) -> bool:
-        try:
-            joined = _assemble(spec, self._identity, self._domain)
-        except InvalidSpec:
-            return False
-        return canonical(joined) == canonical(self._domain)
+        return is_given_back(functools.partial(_assemble, spec, self._identity, self._domain), self._domain)

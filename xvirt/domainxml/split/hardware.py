@@ -8,7 +8,8 @@ from lxml import etree
 
 from xvirt.domainxml.compare import lost
 from xvirt.domainxml.devices import add_agent, add_declared
-from xvirt.domainxml.elements import attribute, integer, size_of, text_of
+from xvirt.domainxml.elements import alias_of, attribute, integer, size_of, text_of
+from xvirt.domainxml.memory import MEMORY_ALIAS
 from xvirt.domainxml.split.sound import is_sound
 from xvirt.model.machine.hardware import (
     Cpu,
@@ -81,10 +82,22 @@ def _features(cpu: etree._Element) -> tuple[CpuFeature, ...]:
 def split_memory(root: etree._Element) -> Memory:
     """`<memory>`, with `<currentMemory>` as a balloon's."""
     total = size_of(root.find("memory")) or 0
+    if (plugged := _virtio_mem(root, total)) is not None:
+        return plugged
     current = size_of(root.find("currentMemory"))
     if current is None or current >= total or current <= 0:
         return Memory(size=ByteSize(total))
     return Memory(size=ByteSize(current), max=ByteSize(total), hotplug=MemoryHotplug.BALLOON)
+
+
+def _virtio_mem(root: etree._Element, total: int) -> Memory | None:
+    """Memory that xVirt itself made to grow: one device of its own, of which nothing is asked for yet."""
+    devices = root.findall("devices/memory")
+    if [alias_of(item) for item in devices] != [MEMORY_ALIAS]:
+        return None
+    size, requested = (size_of(devices[0].find(f"target/{name}")) or 0 for name in ("size", "requested"))
+    memory = Memory(size=ByteSize(total - size), max=ByteSize(total)) if 0 < size < total else None
+    return memory if memory is not None and requested == 0 and is_sound(memory) else None
 
 
 def split_firmware(root: etree._Element) -> Firmware:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from lxml import etree
 
 from xvirt.domainxml.compare import lost
-from xvirt.domainxml.elements import attribute, integer
+from xvirt.domainxml.elements import alias_of, attribute, integer
+from xvirt.domainxml.facts import NIC_PREFIX
 from xvirt.domainxml.nics import backing_of, render_nic
 from xvirt.domainxml.split.sound import is_sound
 from xvirt.model.machine.hardware import Memory
@@ -36,10 +37,12 @@ def _nic(element: etree._Element, name: str) -> Nic | None:
     model = _MODELS.get(attribute(element, "model", "type"))
     if not source or model is None:
         return None
+    alias = alias_of(element)
+    is_own = alias.startswith(NIC_PREFIX)
     queues = integer(attribute(element, "driver", "queues"), 0) or None
     nic = Nic(
-        name=name,
-        adopted=True,
+        name=alias[len(NIC_PREFIX) :] if is_own else name,
+        adopted=not is_own,
         libvirt_network=source if kind == "network" else None,
         bridge=source if kind == "bridge" else None,
         mac=_mac(element),
@@ -78,4 +81,6 @@ def _bare(nic: Nic) -> etree._Element:
     element = render_nic(Resource("VirtualMachine", ObjectMeta(name="x"), spec), nic, backing, "")
     for alias in element.findall("alias"):
         element.remove(alias)
+    for link in element.findall("link[@state='up']"):
+        element.remove(link)
     return element
