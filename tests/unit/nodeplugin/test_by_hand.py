@@ -235,9 +235,10 @@ def test_row_61_a_machine_that_is_being_deleted_goes_whatever_is_done_to_it_mean
 
 
 REPORTED = {
-    "virsh edit": "the definition was changed by hand",
+    "virsh edit": "/domain/title was added by hand",
+    "virsh setvcpus --live": "the running machine has 2 vCPUs, set by hand",
     "virsh attach-device": "NIC 52:54:00:00:00:77 was attached by hand",
-    "virsh attach-device --config": "the definition was changed by hand",
+    "virsh attach-device --config": "/domain/devices/interface[2] was added by hand",
     "virsh suspend": "the machine was paused by hand",
 }
 
