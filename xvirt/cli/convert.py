@@ -72,14 +72,17 @@ def _jobs(names: dict[str, None], form: Form, output: str | None) -> Iterator[Jo
 
 
 def _walk(folder: str, form: Form) -> Iterator[str]:
+    """Regular files alone: a pipe that is called web.xml would hold the others up."""
+
     def refuse(error: OSError) -> None:
         raise InvalidSpec([Problem(str(error.filename), f"cannot be read: {error.strerror}")]) from error
 
     for parent, _folders, files in os.walk(folder, onerror=refuse):
         for file in files:
             found = ENDINGS.get(os.path.splitext(file)[1].lower())
-            if found is not None and (found is Form.XML) is not (form is Form.XML):
-                yield os.path.join(parent, file)
+            path = os.path.join(parent, file)
+            if found is not None and (found is Form.XML) is not (form is Form.XML) and os.path.isfile(path):
+                yield path
 
 
 def _target(name: str, form: Form, output: str | None, below: str) -> str:

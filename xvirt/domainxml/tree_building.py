@@ -24,7 +24,7 @@ from xvirt.domainxml.tree_keys import (
     usual_order,
 )
 from xvirt.domainxml.tree_prefixes import Written, rewrite
-from xvirt.domainxml.xmltext import XML_NAMESPACE
+from xvirt.domainxml.xmltext import BLANK, XML_NAMESPACE
 from xvirt.model.errors import InvalidSpec, Problem
 
 Scope = Mapping[str | None, str]
@@ -287,7 +287,7 @@ def _outside(name: str, value: Any) -> etree._Element:
         if name == COMMENT:
             return etree.Comment(text)
         target, _, data = text.partition(" ")
-        return etree.ProcessingInstruction(target, data)
+        return etree.ProcessingInstruction(target, data.lstrip(BLANK))
     except ValueError as error:
         raise _Wrong(str(error)) from error
 

@@ -70,7 +70,7 @@ def document_element(tree: Any) -> etree._Element:
 def read_document(data: bytes, form: Form) -> etree._Element:
     """The root element of a document in any form. Raises InvalidSpec with what is wrong and where."""
     if form is Form.XML:
-        return parse_xml(data)
+        return parse_xml(data, is_strict=True)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

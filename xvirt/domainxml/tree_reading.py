@@ -12,7 +12,7 @@ from xvirt.domainxml.tree_keys import COMMENT, INSTRUCTION, ORDER, TEXT, order_t
 from xvirt.domainxml.xmltext import BLANK, XML_NAMESPACE, has_space, holds_text
 from xvirt.model.errors import InvalidSpec, Problem
 
-_NOT_PLAIN = (b"xmlns", b" xml:", b"<!--", b"<?")
+_NOT_PLAIN = (b"xmlns", b"xml:", b"<!--", b"<?")
 """In the text of whatever has namespaces, comments or processing instructions; in others' text now and then, which does no harm."""
 
 Children = list[tuple[str, Any]]
@@ -38,8 +38,8 @@ def to_node(element: etree._Element) -> str | dict[str, Any]:
 
 
 def qualified_name(element: etree._Element) -> str:
-    """`prefix:name` as the document wrote it."""
-    name = etree.QName(element).localname
+    """`prefix:name` as the document wrote it, also where nobody declared the prefix."""
+    name = str(element.tag).rpartition("}")[2]
     return f"{element.prefix}:{name}" if element.prefix else name
 
 
@@ -170,8 +170,7 @@ def _attributes(element: etree._Element) -> dict[str, str]:
 
 
 def _attribute_name(name: str, prefixes: dict[str, str]) -> str:
-    qname = etree.QName(name)
-    if qname.namespace is None:
+    uri, brace, local = name.removeprefix("{").rpartition("}")
+    if not brace:
         return name
-    prefix = "xml" if qname.namespace == XML_NAMESPACE else prefixes[qname.namespace]
-    return f"{prefix}:{qname.localname}"
+    return f"{'xml' if uri == XML_NAMESPACE else prefixes[uri]}:{local}"

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _LINE_MAX = 120
+_KEY_MAX = 1000
+"""YAML reads a key before its colon up to 1024 characters; longer ones are marked as keys."""
 _PLAIN = re.compile(r"[A-Za-z_/$][A-Za-z0-9_./+@=-]*(?: [A-Za-z0-9_./+@=()-]+)*")
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.-]*(?::[A-Za-z_][A-Za-z0-9_.-]*)?")
 _TYPED = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
@@ -28,6 +30,9 @@ def write_yaml(tree: Mapping[str, Any]) -> str:
 def _map_lines(node: Mapping[str, Any], indent: str) -> Iterator[str]:
     for key, value in node.items():
         head = f"{indent}{_key(key)}:"
+        if len(head) > _KEY_MAX:
+            yield f"{indent}? {_key(key)}"
+            head = f"{indent}:"
         line = _one_line(value, len(head))
         if line is not None:
             yield f"{head} {line}"
@@ -61,6 +66,8 @@ def _one_line(value: Any, width: int) -> str | None:
         return None if value else "[]"
     if not all(isinstance(item, str) for item in value.values()):
         return None
+    if not value:
+        return "{}"
     line = "{" + ", ".join(f"{_key(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
     return line if len(line) + width < _LINE_MAX else None
 

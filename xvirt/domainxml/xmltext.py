@@ -19,10 +19,11 @@ _HAS_SPACE = etree.XPath("boolean(descendant-or-self::*/@xml:space)")
 _SMALLEST_ELEMENT = len("<a/>")
 
 
-def parse_xml(text: str | bytes) -> etree._Element:
+def parse_xml(text: str | bytes, *, is_strict: bool = False) -> etree._Element:
     """The root element of a document or fragment. Entities are never expanded and nothing is fetched.
 
-    Raises InvalidSpec for broken XML (with its line), a DOCTYPE, and beyond the limits of `xvirt.domainxml.limits`.
+    Raises InvalidSpec for broken XML (with its line), a DOCTYPE, and beyond the limits of `xvirt.domainxml.limits`; where it is to be
+    strict also for names that break the rules of namespaces, which libvirt itself lets pass (an undeclared prefix).
     """
     data = _encode(text)
     if len(data) > limits.XML_MAX_BYTES:
@@ -43,6 +44,8 @@ def parse_xml(text: str | bytes) -> etree._Element:
         raise _invalid(f"not XML: {error.msg if isinstance(error, SyntaxError) else error}") from error
     if root is None:
         raise _invalid("not XML: the document is empty")
+    if is_strict:
+        _refuse_names(parser)
     if has_doctype(root):
         raise _invalid("the XML has a DOCTYPE, which is never accepted", "remove it")
     if _IS_TOO_DEEP(root):
@@ -50,6 +53,12 @@ def parse_xml(text: str | bytes) -> etree._Element:
     if len(data) > limits.XML_MAX_ELEMENTS * _SMALLEST_ELEMENT and int(_COUNT(root)) > limits.XML_MAX_ELEMENTS:  # type: ignore[arg-type]
         raise _invalid(f"the XML has more than {limits.XML_MAX_ELEMENTS} elements")
     return root
+
+
+def _refuse_names(parser: etree.XMLParser) -> None:
+    for entry in parser.error_log:
+        if entry.domain_name == "NAMESPACE" and entry.level_name != "WARNING":
+            raise _invalid(f"not XML: {entry.message}, line {entry.line}, column {entry.column}")
 
 
 def has_doctype(root: etree._Element) -> bool:

@@ -39,6 +39,8 @@ def test_folders_are_walked_and_keep_their_shape(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(XML)
     (folder / "in/notes.txt").write_text("no document")
+    os.mkfifo(folder / "in/pipe.xml")
+    (folder / "in/dangling.xml").symlink_to("nowhere")
     assert main(["convert", "--to", "yaml", "-o", "out", "in"]) == 0
     found = sorted(str(path.relative_to(folder)) for path in (folder / "out").rglob("*") if path.is_file())
     assert found == ["out/a/one.yaml", "out/b/deep/two.yaml", "out/b/one.yaml"]

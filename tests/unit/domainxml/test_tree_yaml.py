@@ -244,3 +244,29 @@ def test_row_67_text_never_becomes_anything_else(text: str) -> None:
         back = read_document(write_document(root, form).encode(), form)
         assert [item.tag for item in back.iter("*")] == ["domain", "name", "a"]
         assert (back.findtext("name"), back.get("type"), back.findtext("a")) == (text, text, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["<a>\n<p:b/></a>", "<a>\n<b p:c=''/></a>", "<a>\n<b p:c=''><c xml:space='odd'/></b></a>"]
+)
+def test_a_prefix_that_nobody_declared_is_refused_with_its_line(text: str) -> None:
+    with pytest.raises(InvalidSpec, match=r"^not XML: Namespace prefix p .* is not defined, line 2, column \d+"):
+        read_document(text.encode(), Form.XML)
+
+
+@pytest.mark.parametrize("length", [100, 118, 1000, 5000])
+def test_names_of_any_length_are_written_so_that_they_are_read(length: int) -> None:
+    name = "n" * length
+    tree = {name: {name: [{name: {}}, {name: "x"}], "@a": "b", f"@{name}": "c"}}
+    assert load_tree(write_yaml(tree)) == tree
+    assert yaml.safe_load(write_yaml(tree)) == tree
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{"a": {"#pi": ["b  \tc "]}}, {"a": {"xml:b": "c"}}, {"a": {"@xmlns": "n"}}, {"xml:a": {"@xml:space": "odd"}}],
+)
+def test_odd_trees_that_the_fuzzer_found_come_back_the_same(tree: dict[str, Any]) -> None:
+    root = document_element(tree)
+    for form in Form:
+        assert canonical_document(read_document(write_document(root, form).encode(), form)) == canonical_document(root)
