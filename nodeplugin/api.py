@@ -12,12 +12,14 @@ from typing import Protocol
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     ApplyResult,
     Caller,
     Description,
     Detail,
     Event,
+    ForeignDomain,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -69,3 +71,7 @@ class NodeApi(Protocol):
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> list[Event]: ...
 
     def list_orphans(self, caller: Caller, namespace: str) -> list[Orphan]: ...
+
+    def adopt(self, caller: Caller, call: AdoptCall) -> ApplyResult: ...
+
+    def list_foreign(self, caller: Caller) -> list[ForeignDomain]: ...

@@ -93,7 +93,7 @@ def _provisional_context(stored: StoredObject, resource: Resource, settings: Nod
     }
     return DomainContext(
         uuid=stored.uid,
-        name=host_name(stored.namespace, stored.name),
+        name=stored.domain_name,
         domain_type=settings.domain_type,
         architecture=settings.architecture,
         disks=disks,

@@ -6,6 +6,7 @@ applied again.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 from nodeplugin.hypervisor.port import DomainState, Hypervisor, XmlView
@@ -32,7 +33,7 @@ def rebuild_store(hypervisor: Hypervisor, store: Store) -> list[str]:
         if _is_unknown(domain.uuid, store):
             xml = hypervisor.domain_xml(domain.uuid, XmlView.INACTIVE)
             is_paused = domain.state is DomainState.PAUSED and domain.reason == "user"
-            if not _take_over("VirtualMachine", domain.uuid, xml, store, is_paused=is_paused):
+            if not _take_over("VirtualMachine", domain.uuid, xml, store, is_paused=is_paused, domain_name=domain.name):
                 unreadable.append(domain.name)
     return unreadable
 
@@ -41,7 +42,7 @@ def _is_unknown(uuid: str, store: Store) -> bool:
     return store.find(uuid) is None and store.tombstone(uuid) is None
 
 
-def _take_over(kind: str, uuid: str, xml: str, store: Store, *, is_paused: bool = False) -> bool:
+def _take_over(kind: str, uuid: str, xml: str, store: Store, *, is_paused: bool = False, domain_name: str = "") -> bool:
     """False where the thing is ours and its document cannot be read. What is foreign is passed over. Who paused a machine is not
     known any more: it stays paused until somebody resumes it."""
     mark = read_mark(parse_xml(xml))
@@ -49,7 +50,10 @@ def _take_over(kind: str, uuid: str, xml: str, store: Store, *, is_paused: bool 
         return True
     name = f"{kind} {mark.namespace}/{mark.name}"
     try:
-        store.put(_recover(mark, is_paused=is_paused))
+        stored = _recover(mark, is_paused=is_paused)
+        if domain_name not in ("", stored.domain_name):
+            stored = dataclasses.replace(stored, run=dataclasses.replace(stored.run, domain_name=domain_name))
+        store.put(stored)
     except RetryLater:  # the disk is full: nothing is wrong with the document
         raise
     except XvirtError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from xvirt.model.codec import canonical_json, from_json, parse
 from xvirt.model.exchange import ObjectRef, ObjectView, Token
+from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 
 
@@ -32,6 +33,7 @@ class RunRecord:
     `ready_in`: the domain id in which the readiness probe passed last. `failed_in`: the domain id that is to end because its liveness probe
     failed, until the next start; 0, which no domain has: it ended by itself, and that was a failure.
     `defined_xml`: that definition, packed (`xvirt.domainxml.drift`), to tell what drifted; empty as long as it is not known.
+    `domain_name`: what an adopted domain was called before, and is for ever; empty: as every machine's.
     `garbage`: volumes whose declaration was removed with policy Delete, to be deleted once nobody uses them.
     """
 
@@ -48,6 +50,7 @@ class RunRecord:
     failed_in: int | None = None
     defined_hash: str = ""
     defined_xml: str = ""
+    domain_name: str = ""
     garbage: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +96,11 @@ class StoredObject:
     def resource(self) -> Resource:
         """The document, typed. Raises InvalidSpec for one that this release does not take."""
         return read_document(self.document)
+
+    @property
+    def domain_name(self) -> str:
+        """Of a machine: what its domain is called on the host."""
+        return self.run.domain_name or host_name(self.namespace, self.name)
 
     @property
     def ref(self) -> ObjectRef:

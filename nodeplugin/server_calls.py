@@ -26,7 +26,6 @@ from xvirt.model.errors import (
     InvalidSpec,
     Problem,
     Unavailable,
-    Unsupported,
     XvirtError,
 )
 from xvirt.model.exchange import Caller, Detail, WatchEvent, WatchType
@@ -172,11 +171,13 @@ class NodeCalls(NodeServicer):
 
     @guarded
     def Adopt(self, request: pb.AdoptRequest, context: grpc.ServicerContext) -> pb.ApplyResponse:
-        raise Unsupported("this release does not adopt domains yet")
+        call = messages.decode_adopt(request)
+        return messages.encode_applied(self._api.adopt(self._caller(context), call))
 
     @guarded
     def ListForeign(self, request: pb.ListForeignRequest, context: grpc.ServicerContext) -> pb.ListForeignResponse:
-        raise Unsupported("this release does not list foreign domains yet")
+        domains = self._api.list_foreign(self._caller(context))
+        return pb.ListForeignResponse(domains=[messages.encode_foreign(item) for item in domains])
 
     @guarded
     def ListOrphans(self, request: pb.ListOrphansRequest, context: grpc.ServicerContext) -> pb.ListOrphansResponse:

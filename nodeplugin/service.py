@@ -21,6 +21,7 @@ from nodeplugin.admission import (
     resolve_profile,
     resolve_token,
 )
+from nodeplugin.adoption import check_unchanged, draft_document, find_adoptable, first_run, list_foreign
 from nodeplugin.clock import Clock
 from nodeplugin.console import follow_log
 from nodeplugin.converge.converger import MACHINE, Converger
@@ -40,6 +41,7 @@ from xvirt.model.authority import is_served, only_one
 from xvirt.model.codec import canonical_json, parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, XvirtError
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     ApplyResult,
     Caller,
@@ -50,6 +52,7 @@ from xvirt.model.exchange import (
     Event,
     EventType,
     FieldChange,
+    ForeignDomain,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -219,6 +222,44 @@ class NodeService:
             changes=changes,
             waiting_for=waiting,
         )
+
+    # adoption
+
+    def list_foreign(self, caller: Caller) -> list[ForeignDomain]:
+        if "*" not in caller.namespaces:
+            message = f"{caller.name} has only some namespaces; foreign domains belong to none of them"
+            raise Forbidden(f"{message}; an administrator lists and adopts them")
+        return list_foreign(self._host, self._store)
+
+    def adopt(self, caller: Caller, call: AdoptCall) -> ApplyResult:
+        """Only the mark is written, and that only where nothing else of the domain would change. Repeating it is harmless."""
+        authority = self._authority(caller, call.token)
+        with self._lock:
+            known = self._store.find(call.domain_uuid.lower())
+            if known is not None and known.authority == authority and known.kind == MACHINE:
+                return ApplyResult(object=known.view())
+            record = find_adoptable(self._host, call.domain_uuid)
+            document = dict(call.document or draft_document(self._host, self._store, record, call))
+            document["metadata"] = {**document["metadata"], "uid": record.uuid}
+            resource = parse(document)
+            if resource.kind != MACHINE:
+                raise InvalidSpec([Problem("kind", f"a domain is no {resource.kind}", f"use {MACHINE}")])
+            namespace = resource.metadata.namespace
+            _check_namespace(caller, namespace)
+            profile = resolve_profile(caller, call.profile, self._identity.namespace_profiles.get(namespace, ()))
+            old = self._find_existing(resource, authority)
+            wanted = ApplyCall(document=document, token=call.token)
+            new, _ = self._next(resource, old, (authority, profile), wanted, ({}, ""))
+            new = dataclasses.replace(new, run=first_run(record))
+            plan = self._converger.preview(new)
+            check_unchanged(record, plan)
+            if call.dry_run is DryRun.NONE:
+                self._store.put(new)
+        if call.dry_run is DryRun.NONE:
+            self._converger.tell(new, EventType.NORMAL, "Adopted", f"domain {record.name} is declared from now on")
+            self._hub.object_changed(lambda: self._store.view(new.uid))
+            self._converger.enqueue_fresh(new.uid)
+        return ApplyResult(object=new.view(), plan=tuple(step.planned() for step in plan.steps))
 
     # Delete
 

@@ -28,7 +28,6 @@ from nodeplugin.store import Store
 from nodeplugin.telemetry import OK, Work
 from xvirt.model.errors import InternalError, XvirtError
 from xvirt.model.exchange import EventType
-from xvirt.model.identity import host_name
 
 logger = logging.getLogger(__name__)
 
@@ -292,7 +291,7 @@ class Converger:
         self._paths[stored.uid] = paths
         if before == paths:
             return
-        domain = stored.status.get("domainName") or host_name(stored.namespace, stored.name)
+        domain = stored.status.get("domainName") or stored.domain_name
         sources = [disk.get("source") or {} for disk in stored.document["spec"].get("disks", ())]
         for kind, field in (("VirtualDisk", "disk"), ("VirtualImage", "image")):
             named = {source.get(field) for source in sources}

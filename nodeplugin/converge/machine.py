@@ -31,6 +31,7 @@ from nodeplugin.plan.step import (
     DefineDomain,
     DeleteVolume,
     DetachDevice,
+    MarkDomain,
     ShutdownDomain,
     StartDomain,
     Step,
@@ -223,7 +224,7 @@ class MachineWorker:
 
     def _after(self, stored: StoredObject, step: Step, found: str) -> None:
         uid = stored.uid
-        if isinstance(step, DefineDomain):
+        if isinstance(step, DefineDomain | MarkDomain):
             defined = unpack(found)
             digest = definition_hash(defined) if defined is not None else ""
             self._store.update_run(uid, lambda run: dataclasses.replace(run, defined_hash=digest, defined_xml=found))

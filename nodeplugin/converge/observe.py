@@ -70,7 +70,7 @@ class Observer:
         volumes = self._inline_volumes(stored, resource, spec, references)
         name_holder = None
         if domain is None:
-            holder = hypervisor.find_domain_by_name(host_name(stored.namespace, stored.name))
+            holder = hypervisor.find_domain_by_name(stored.domain_name)
             name_holder = holder.uuid if holder is not None else None
         return MachineObservation(
             domain=domain,

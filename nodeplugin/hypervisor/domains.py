@@ -9,6 +9,7 @@ from nodeplugin.hypervisor.access import LibvirtAccess
 from nodeplugin.hypervisor.calls import Lane, LaneKind
 from nodeplugin.hypervisor.port import DomainLook, DomainRecord, Scope, ShutdownMode
 from nodeplugin.hypervisor.states import read_all_records, read_look, read_record
+from xvirt.domainxml.hidden import carry_secure
 from xvirt.model.errors import Busy, DeadlineExceeded, NotFound, Refused, Unavailable
 
 _SCOPES = {
@@ -59,9 +60,13 @@ class LibvirtDomains(LibvirtAccess):
 
     def define_domain(self, xml: str) -> None:
         uuid = definition_uuid(xml)
+
+        def work(connection: libvirt.virConnect) -> None:
+            connection.defineXMLFlags(_with_secure(connection, uuid, xml), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
         self._link.call(
             f"define domain {uuid}",
-            lambda connection: connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE),
+            work,
             Lane(LaneKind.HOST, uuid),
             timeout_s=self._options.define_timeout_s,
         )
@@ -214,6 +219,18 @@ class LibvirtDomains(LibvirtAccess):
         self._on_domain(
             "update a device of", uuid, lambda domain: domain.updateDeviceFlags(xml, flags), timeout_s=timeout_s
         )
+
+
+def _with_secure(connection: libvirt.virConnect, uuid: str, xml: str) -> str:
+    """With the secure fields of the definition that is there; they do not leave this call."""
+    try:
+        domain = connection.lookupByUUIDString(uuid)
+        current = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return xml
+        raise
+    return carry_secure(xml, current)
 
 
 def _bare_element(xml: str) -> tuple[str, str]:

@@ -223,7 +223,7 @@ class Domains(Protocol):
         """A definition, without secure fields."""
 
     def define_domain(self, xml: str) -> None:
-        """Define or redefine, with validation (DESIGN law 8). Never undefines."""
+        """Define or redefine, with validation (DESIGN law 8). Never undefines. Secure fields of the definition that was there stay."""
 
     def undefine_domain(self, uuid: str) -> None:
         """Undefine a domain with NVRAM, TPM state, managed save and snapshot metadata."""

@@ -21,7 +21,6 @@ from xvirt.domainxml.kept import add_spare_ports, keep_bare
 from xvirt.domainxml.mark import OwnershipMark, write_mark
 from xvirt.domainxml.placement import keep_placement
 from xvirt.model.errors import InvalidSpec
-from xvirt.model.identity import host_name
 from xvirt.model.meta import Resource
 from xvirt.model.virtualmachine import MachineBase, VirtualMachineSpec
 
@@ -41,7 +40,7 @@ class MachineDesired:
 
     @property
     def domain_name(self) -> str:
-        return host_name(self.stored.namespace, self.stored.name)
+        return self.stored.domain_name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from lxml import etree
+
 from nodeplugin.hypervisor.port import DomainState, ShutdownMode
 from nodeplugin.plan.devices import DETACH_ATTEMPTS, DETACH_REPEAT_S, DeviceChanges, plan_devices
 from nodeplugin.plan.intent import Intent, MachineDesired, build_intent
@@ -25,6 +27,7 @@ from nodeplugin.plan.step import (
     DestroyDomain,
     DetachDevice,
     GrowVolume,
+    MarkDomain,
     ResumeDomain,
     SaveDomain,
     ShutdownDomain,
@@ -34,6 +37,7 @@ from nodeplugin.plan.step import (
 )
 from xvirt.domainxml.compare import lost
 from xvirt.domainxml.drift import changes_by_hand, unpack
+from xvirt.domainxml.mark import is_same_but_mark, mark_of
 from xvirt.domainxml.tree import to_text
 from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.virtualmachine import DriftPolicy
@@ -135,9 +139,19 @@ def _plan_definition(desired: MachineDesired, observed: MachineObservation, inte
     drifted = _find_drift(desired, observed, intent)
     is_corrected = bool(drifted) and desired.spec.drift_policy is DriftPolicy.CORRECT
     if intent.root is not None and (not _is_current(observed, intent) or is_corrected):
-        steps.append(DefineDomain(uuid=desired.stored.uid, xml=to_text(intent.root), domain_name=desired.domain_name))
+        steps.append(_define_or_mark(desired, observed, intent.root))
     steps += plan_stale_seeds(desired.stored.uid, observed, intent.seed_path) if intent.root is not None else ()
     return _Definition(tuple(steps), drifted)
+
+
+def _define_or_mark(desired: MachineDesired, observed: MachineObservation, root: etree._Element) -> Step:
+    """A domain that is being adopted, and is already what is declared, gets the mark alone."""
+    uuid, name = desired.stored.uid, desired.domain_name
+    config = observed.config
+    element = mark_of(root)
+    if config is not None and config.facts.mark is None and element is not None and is_same_but_mark(root, config.root):
+        return MarkDomain(uuid=uuid, xml=to_text(element), domain_name=name)
+    return DefineDomain(uuid=uuid, xml=to_text(root), domain_name=name)
 
 
 def _is_current(observed: MachineObservation, intent: Intent) -> bool:

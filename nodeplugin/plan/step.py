@@ -210,6 +210,20 @@ class ReleaseDomain(DomainStep):
         return f"leave domain {self.uuid} as it is, without xVirt's mark"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MarkDomain(DomainStep):
+    """Write the mark onto a domain that is as it is declared already, and nothing else."""
+
+    name = "mark-domain"
+    impact = Impact.NONE
+    xml: str = dataclasses.field(repr=False)
+    domain_name: str
+
+    @property
+    def summary(self) -> str:
+        return f"write xVirt's mark onto domain {self.domain_name}"
+
+
 # live changes
 
 

@@ -11,6 +11,7 @@ from nodeplugin.plan.step import (
     DefineDomain,
     DestroyDomain,
     DetachDevice,
+    MarkDomain,
     NoteRunning,
     ReleaseDomain,
     ResumeDomain,
@@ -117,6 +118,16 @@ def release(step: ReleaseDomain, host: Host) -> str:
     host.hypervisor.remove_metadata(step.uuid, MARK_NAMESPACE)
     host.index.drop(step.uuid)
     return ""
+
+
+def mark(step: MarkDomain, host: Host) -> str:
+    """Write the mark, now and for each start to come. Returns the definition, packed."""
+    record = host.hypervisor.find_domain(step.uuid)
+    if record is None:
+        raise NotFound(f"domain {step.domain_name} is gone")
+    host.hypervisor.set_metadata(step.uuid, step.xml, Scope.BOTH if record.is_active else Scope.CONFIG)
+    host.index.drop(step.uuid)
+    return pack(parse_xml(host.hypervisor.domain_xml(step.uuid, XmlView.INACTIVE)))
 
 
 def set_vcpus(step: SetVcpus, host: Host) -> str:

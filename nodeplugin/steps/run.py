@@ -28,6 +28,7 @@ _PLAIN: dict[type[steps.Step], Callable[[Any, Host], str]] = {
     steps.SaveDomain: domain.save,
     steps.UndefineDomain: domain.undefine,
     steps.ReleaseDomain: domain.release,
+    steps.MarkDomain: domain.mark,
     steps.SetVcpus: domain.set_vcpus,
     steps.SetBalloon: domain.set_balloon,
     steps.UpdateDevice: domain.update_device,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from nodeplugin.hypervisor.connection import HypervisorOptions
 from nodeplugin.hypervisor.driver import LibvirtHypervisor
@@ -55,6 +56,10 @@ class Subject(abc.ABC):
     @abc.abstractmethod
     def restore_connection(self) -> None:
         """libvirtd is there again."""
+
+    @abc.abstractmethod
+    def secure_xml(self, identity: str) -> str:
+        """Its definition with what libvirt tells to root alone."""
 
     def define(self, draft: DomainDraft) -> str:
         """Define a domain; returns its UUID."""
@@ -112,6 +117,11 @@ class FakeSubject(Subject):
     def kill(self, identity: str) -> None:
         self._fake.crash(identity)
 
+    def secure_xml(self, identity: str) -> str:
+        config = self._fake.domain(identity).config
+        assert config is not None
+        return etree.tostring(config, encoding="unicode")
+
     def ignore_unplug(self, identity: str) -> None:
         self._fake.domain(identity).ignores_unplug = True
 
@@ -149,6 +159,9 @@ class RealSubject(Subject):
 
     def kill(self, identity: str) -> None:
         self._signal(identity, signal.SIGKILL)
+
+    def secure_xml(self, identity: str) -> str:
+        return self.host.node.virsh("dumpxml", "--inactive", "--security-info", identity)
 
     def ignore_unplug(self, identity: str) -> None:
         """Without an operating system no guest reacts."""

@@ -567,3 +567,20 @@ def test_a_qemu_that_hangs_does_not_keep_the_statistics_of_others_waiting(subjec
 def test_the_event_thread_is_seen_to_turn(subject: Subject) -> None:
     assert subject.hypervisor.is_delivering()
     assert subject.hypervisor.lost_threads() == 0
+
+
+VNC = "<graphics type='vnc' port='-1' autoport='yes' passwd='hunter2'><listen type='address' address='127.0.0.1'/></graphics>"
+
+
+def test_row_10_a_password_outlives_a_new_definition_and_is_never_told(subject: Subject) -> None:
+    draft = DomainDraft(devices=VNC)
+    identity = subject.define(draft)
+    told = subject.hypervisor.domain_xml(identity, XmlView.INACTIVE)
+    assert "hunter2" not in told
+    subject.hypervisor.define_domain(told.replace("<vcpu", "<description>changed</description><vcpu", 1))
+    assert subject.secure_xml(identity).count("hunter2") == 1
+    assert "changed" in subject.secure_xml(identity)
+    assert "hunter2" not in subject.hypervisor.domain_xml(identity, XmlView.INACTIVE)
+    look = subject.hypervisor.look_at_domain(identity)
+    assert look is not None
+    assert "hunter2" not in str(look)

@@ -379,7 +379,10 @@ def set_memory(root: etree._Element, size_bytes: int, uuid: str) -> None:
 
 
 def to_text(root: etree._Element) -> str:
-    """As libvirt prints it."""
+    """As libvirt prints it: without secure fields."""
     copied = copy.deepcopy(root)
+    for graphics in copied.iterfind("devices/graphics[@passwd]"):
+        for name in ("passwd", "passwdValidTo", "connected"):
+            graphics.attrib.pop(name, "")
     etree.indent(copied)
     return etree.tostring(copied, encoding="unicode")

@@ -26,6 +26,7 @@ from tests.fakes.console import FakeConsole
 from tests.fakes.disks import FakeDisks, source_path
 from tests.fakes.domain import FakeDomain, refused
 from tests.fakes.faults import mutating, reading
+from xvirt.domainxml.hidden import carry_secure
 from xvirt.model.errors import Busy, Conflict, NotFound, Unavailable
 
 
@@ -72,6 +73,10 @@ class FakeDomains(FakeDisks):
         uuid = (root.findtext("uuid") or str(uuids.uuid4())).strip().lower()
         name = root.findtext("name") or ""
         self._check_names(uuid, name)
+        if uuid in self._domains and (before := self._domains[uuid].config) is not None:
+            root = xml_work.parse(
+                carry_secure(xml, etree.tostring(before, encoding="unicode")), "domain", "define domain"
+            )
         _fill_in(root, uuid)
         domain = self._domains.get(uuid)
         if domain is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from xvirt.cli import act, analyse, console, convert, declare, image, imports, node, read, top
+from xvirt.cli import act, adopt, analyse, console, convert, declare, image, imports, node, read, top
 from xvirt.cli.exit_codes import BUG, INTERRUPTED, OK, OUTPUT, PIPE_CLOSED, USAGE, exit_code
 from xvirt.cli.failures import note, show_error, show_trace
 from xvirt.cli.session import Session
@@ -115,6 +115,8 @@ for _command in (
     imports.import_documents,
     convert.convert,
     analyse.analyse,
+    adopt.adopt,
+    adopt.release,
     *(act.make_verb(verb) for verb in Verb),
 ):
     _command.params += [item.option(is_root=False) for item in COMMON]

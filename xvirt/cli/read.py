@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from xvirt.cli.adopt import FOREIGN_WORDS, get_foreign
 from xvirt.cli.description import describe_lines, event_rows
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.orphans import ORPHAN_WORDS, get_orphans
@@ -30,7 +31,7 @@ _ALL = "all"
     "words",
     nargs=-1,
     required=True,
-    metavar="KIND[,KIND...]|KIND/NAME|all|orphans [NAME...]",
+    metavar="KIND[,KIND...]|KIND/NAME|all|orphans|foreign [NAME...]",
     shell_complete=complete_kinds,
 )
 @click.option("-o", "--output", type=click.Choice(["wide", "yaml", "json", "name"]), default=None, help="How to print.")
@@ -40,11 +41,16 @@ _ALL = "all"
 @click.option("--no-headers", is_flag=True, help="No heading.")
 @pass_session
 def get(session: Session, /, words: tuple[str, ...], all_namespaces: bool, is_watching: bool, **given: Any) -> None:
-    """List objects, or print them whole; `get orphans`: what lies on the host undeclared."""
+    """List objects, or print them whole; `get orphans`: what lies on the host undeclared; `get foreign`: domains to adopt."""
     if words[0].lower() in ORPHAN_WORDS:
         if len(words) > 1 or is_watching or given["selector"]:
             raise WrongWords("orphans are no objects: they have no names, labels and changes to select or watch by")
         get_orphans(session, "" if all_namespaces else session.namespace, given["output"], not given["no_headers"])
+        return
+    if words[0].lower() in FOREIGN_WORDS:
+        if len(words) > 1 or is_watching or given["selector"] or all_namespaces:
+            raise WrongWords("foreign domains are no objects: they have no names, labels and namespaces to select by")
+        get_foreign(session, given["output"], not given["no_headers"])
         return
     is_named = "/" in words[0] or len(words) > 1
     refs = parse_refs(session.namespace, words) if is_named else []

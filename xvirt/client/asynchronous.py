@@ -19,11 +19,13 @@ from xvirt.client.streams import cancelled, ended_unasked, input_refused, silent
 from xvirt.client.target import Target
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     ApplyResult,
     Description,
     Detail,
     Event,
+    ForeignDomain,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -94,6 +96,14 @@ class AsyncNodeClient:
     async def list_orphans(self, namespace: str = "") -> list[Orphan]:
         """What lies on the host undeclared: of a namespace and of none, or all that this caller may see."""
         return await self._ask(calls.list_orphans(namespace))
+
+    async def adopt(self, call: AdoptCall) -> ApplyResult:
+        """Take over a domain that nobody declares, as it is. Raises Refused where that would change it."""
+        return await self._ask(calls.adopt(call))
+
+    async def list_foreign(self) -> list[ForeignDomain]:
+        """Domains of the host that nobody declares."""
+        return await self._ask(calls.list_foreign())
 
     # streams
 

@@ -9,11 +9,13 @@ from typing import Any, Generic, TypeVar
 from xvirt.client.schedule import Method
 from xvirt.model.errors import InvalidSpec, Unsupported
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     ApplyResult,
     Description,
     Detail,
     Event,
+    ForeignDomain,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -81,6 +83,15 @@ def node_info() -> Call[NodeDescription]:
 def list_events(ref: ObjectRef | None) -> Call[list[Event]]:
     request = pb.ListEventsRequest(ref=messages.encode_ref(ref) if ref else None)
     return Call(Method.LIST_EVENTS, request, lambda answer: [messages.decode_event(item) for item in answer.events])
+
+
+def adopt(call: AdoptCall) -> Call[ApplyResult]:
+    return Call(Method.ADOPT, messages.encode_adopt(call), messages.decode_applied)
+
+
+def list_foreign() -> Call[list[ForeignDomain]]:
+    request = pb.ListForeignRequest()
+    return Call(Method.LIST_FOREIGN, request, lambda answer: [messages.decode_foreign(item) for item in answer.domains])
 
 
 def list_orphans(namespace: str) -> Call[list[Orphan]]:

@@ -32,6 +32,8 @@ class Method(enum.Enum):
     NODE_INFO = "NodeInfo"
     LIST_EVENTS = "ListEvents"
     LIST_ORPHANS = "ListOrphans"
+    ADOPT = "Adopt"
+    LIST_FOREIGN = "ListForeign"
     WATCH = "Watch"
     CONSOLE = "Console"
     CONSOLE_LOG = "ConsoleLog"
@@ -55,6 +57,8 @@ REPEATS: dict[Method, Repeat] = {
     Method.NODE_INFO: Repeat.SAFE,
     Method.LIST_EVENTS: Repeat.SAFE,
     Method.LIST_ORPHANS: Repeat.SAFE,
+    Method.ADOPT: Repeat.SAFE,  # whoever has adopted it finds it adopted
+    Method.LIST_FOREIGN: Repeat.SAFE,
     Method.WATCH: Repeat.NEVER,  # the reader must know: what follows is a new snapshot
     Method.CONSOLE: Repeat.NEVER,  # keys would be typed twice
     Method.CONSOLE_LOG: Repeat.NEVER,  # lines would come twice

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from xvirt.domainxml.compare import pair
 from xvirt.domainxml.mark import mark_of
-from xvirt.domainxml.tree import to_text
+from xvirt.domainxml.tree import parse_xml, to_text
 
 HIDDEN = "(hidden)"
 
@@ -24,6 +25,9 @@ _TOLD_FIRMWARE = frozenset({"fwcfg", "oemStrings"})
 """fw_cfg entries and OEM strings carry credentials to systemd (https://systemd.io/CREDENTIALS)."""
 _NEVER_SAID = frozenset({("graphics", "passwd"), ("cookie", "")})
 """What libvirt calls secure: no document says it."""
+
+_WITH_SECURE = {"passwd": ("passwdValidTo", "connected")}
+"""Attributes that say something of a secret one, and stay with it."""
 
 Place = tuple[etree._Element, str]
 """An element and the name of its secret attribute; empty: its text."""
@@ -79,6 +83,44 @@ def without_secrets(root: etree._Element) -> etree._Element:
 def shown_text(root: etree._Element) -> str:
     """Indented XML of a document that may be shown."""
     return to_text(without_secrets(root))
+
+
+def carry_secure(xml: str, current: str) -> str:
+    """A definition with what libvirt never tells of the one that it takes the place of, so that nobody's password is lost with a change
+    of something else. `current` is that one with its secure fields; a definition that has none comes back as it is, to the letter."""
+    old = parse_xml(current)
+    fields = [item for item in find_secrets(old) if (item[0].tag, item[1]) in _NEVER_SAID]
+    if not fields:
+        return xml
+    root = parse_xml(xml)
+    twins = _twins(root, old)
+    for element, attribute in fields:
+        holder = element if attribute else element.getparent()
+        twin = twins.get(holder) if holder is not None else None
+        if twin is not None:
+            _copy_secure(element, attribute, twin)
+    return to_text(root)
+
+
+def _twins(root: etree._Element, old: etree._Element) -> dict[etree._Element, etree._Element]:
+    found, pending = {old: root}, [(root, old)]
+    while pending:
+        mine, theirs = pending.pop()
+        for item, other in pair([*mine.iterchildren("*")], [*theirs.iterchildren("*")]).items():
+            found[other] = item
+            pending.append((item, other))
+    return found
+
+
+def _copy_secure(element: etree._Element, attribute: str, twin: etree._Element) -> None:
+    if not attribute:
+        if twin.find(element.tag) is None:
+            twin.append(copy.deepcopy(element))
+        return
+    for name in (attribute, *_WITH_SECURE.get(attribute, ())):
+        value = element.get(name)
+        if value is not None and twin.get(name) is None:
+            twin.set(name, value)
 
 
 def secure_places(root: etree._Element) -> list[str]:

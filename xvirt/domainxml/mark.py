@@ -6,6 +6,7 @@ One element in `<metadata>`, in a namespace of its own; attributes tell whose it
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -15,6 +16,7 @@ from typing import Any
 from lxml import etree
 
 from xvirt.domainxml.elements import integer
+from xvirt.domainxml.xmltext import canonical
 from xvirt.model.codec import canonical_json, from_json
 from xvirt.model.errors import InvalidSpec
 from xvirt.model.identity import MARK_NAMESPACE
@@ -127,3 +129,15 @@ def remove_mark(root: etree._Element) -> None:
 def mark_of(root: etree._Element) -> etree._Element | None:
     """The mark's element; None where it is foreign."""
     return root.find(f"metadata/{_TAG}")
+
+
+def is_same_but_mark(root: etree._Element, other: etree._Element) -> bool:
+    """Whether two definitions differ in nothing but the mark. Comments are passed over, as libvirt passes them over."""
+    return _bare(root) == _bare(other)
+
+
+def _bare(root: etree._Element) -> bytes:
+    copied = copy.deepcopy(root)
+    remove_mark(copied)
+    etree.strip_tags(copied, etree.Comment)
+    return canonical(copied)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,8 +11,10 @@ from xvirt.imports.source import Ledger
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
-from xvirt.model.names import LABEL, LABEL_MAX_LENGTH
+from xvirt.model.names import to_label
 from xvirt.model.validation import validate
+
+__all__ = ["Document", "Imported", "Manifests", "Report", "make", "to_label"]
 
 Document = dict[str, Any]
 
@@ -95,17 +96,6 @@ def make(kind: str, name: str, spec: Document, namespace: str = DEFAULT_NAMESPAC
     if namespace != DEFAULT_NAMESPACE and BY_NAME[kind].scope is Scope.NAMESPACED:
         metadata["namespace"] = namespace
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def to_label(text: str) -> str:
-    """The name nearest to a strange one that xVirt takes: `Web.Server_1` is `web-server-1`. Empty where no letter or digit is left."""
-    dashed = re.sub(r"[^a-z0-9]+", "-", text.lower())
-    return dashed.strip("-")[:LABEL_MAX_LENGTH].strip("-")
-
-
-def is_label(text: str) -> bool:
-    """Whether xVirt takes the name as it is."""
-    return re.fullmatch(LABEL, text) is not None
 
 
 def _key(kind: str, namespace: str, name: str) -> tuple[str, str, str]:

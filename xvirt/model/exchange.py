@@ -168,6 +168,32 @@ class ApplyResult:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class AdoptCall:
+    """Take over a domain that nobody declares. Without `document` the node writes it from the domain, for an object `name` (empty: made
+    from the domain's) in `namespace`."""
+
+    domain_uuid: str
+    document: Document | None = None
+    namespace: str = ""
+    name: str = ""
+    token: Token = Token()
+    dry_run: DryRun = DryRun.NONE
+    profile: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForeignDomain:
+    """A domain of the host that nobody declares. `object_name`: what Adopt would call it; `obstacle`: why it cannot be adopted, as far
+    as is known without looking at it closely."""
+
+    uuid: str
+    name: str
+    power_state: str
+    object_name: str
+    obstacle: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class OperateCall:
     """One act. `operation_id` is the caller's; the same id again answers the same operation. `grace_period_s` None: the spec's."""
 

@@ -6,6 +6,8 @@ a path on the host.
 
 from __future__ import annotations
 
+import re
+
 from xvirt.model.fields import Format
 
 LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -99,3 +101,9 @@ def _is_clean(code: int) -> bool:
 def has_path_escape(path: str) -> bool:
     """True where a path holds `.` or `..` as a component."""
     return any(part in (".", "..") for part in path.split("/"))
+
+
+def to_label(text: str) -> str:
+    """The DNS label nearest to a strange name: `Web.Server_1` is `web-server-1`. Empty where no letter or digit is left."""
+    dashed = re.sub(r"[^a-z0-9]+", "-", text.lower())
+    return dashed.strip("-")[:LABEL_MAX_LENGTH].strip("-")

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from xvirt.model.codec import canonical_json, from_json
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     ApplyResult,
     DescribedPart,
@@ -20,6 +21,7 @@ from xvirt.model.exchange import (
     Event,
     EventType,
     FieldChange,
+    ForeignDomain,
     Impact,
     NodeDescription,
     ObjectRef,
@@ -382,6 +384,51 @@ def encode_node(node: NodeDescription) -> pb.NodeInfoResponse:
 
 def decode_node(message: pb.NodeInfoResponse) -> NodeDescription:
     return NodeDescription(document=_document(message.document, "document"), capabilities=tuple(message.capabilities))
+
+
+@sendable
+def encode_adopt(call: AdoptCall) -> pb.AdoptRequest:
+    return pb.AdoptRequest(
+        domain_uuid=call.domain_uuid,
+        document=canonical_json(call.document) if call.document is not None else b"",
+        namespace=call.namespace,
+        name=call.name,
+        token=encode_token(call.token),
+        dry_run=_DRY_RUNS[call.dry_run],
+        profile=call.profile,
+    )
+
+
+def decode_adopt(message: pb.AdoptRequest) -> AdoptCall:
+    return AdoptCall(
+        domain_uuid=message.domain_uuid,
+        document=_document(message.document, "document") if message.document else None,
+        namespace=message.namespace,
+        name=message.name,
+        token=decode_token(message.token),
+        dry_run=_back(_DRY_RUNS, message.dry_run, "dry_run"),
+        profile=message.profile,
+    )
+
+
+def encode_foreign(domain: ForeignDomain) -> pb.ForeignDomain:
+    return pb.ForeignDomain(
+        uuid=domain.uuid,
+        name=domain.name,
+        power_state=domain.power_state,
+        object_name=domain.object_name,
+        obstacle=domain.obstacle,
+    )
+
+
+def decode_foreign(message: pb.ForeignDomain) -> ForeignDomain:
+    return ForeignDomain(
+        uuid=message.uuid,
+        name=message.name,
+        power_state=message.power_state,
+        object_name=message.object_name,
+        obstacle=message.obstacle,
+    )
 
 
 def encode_orphan(orphan: Orphan) -> pb.Orphan:

@@ -15,6 +15,7 @@ from tests.fakes.console import FakeConsole
 from tests.fakes.domain import FakeDomain
 from xvirt.client.target import Target
 from xvirt.model.exchange import (
+    AdoptCall,
     Caller,
     Description,
     Detail,
@@ -113,6 +114,12 @@ class ScriptedNode:
 
     def list_events(self, caller: Caller, ref: ObjectRef | None) -> Any:
         return self._answer("list_events", caller, ref)
+
+    def adopt(self, caller: Caller, call: AdoptCall) -> Any:
+        return self._answer("adopt", caller, call)
+
+    def list_foreign(self, caller: Caller) -> Any:
+        return self._answer("list_foreign", caller)
 
     def list_orphans(self, caller: Caller, namespace: str) -> Any:
         return self._answer("list_orphans", caller, namespace)

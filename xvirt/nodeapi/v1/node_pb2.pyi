@@ -959,13 +959,25 @@ Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
 class AdoptRequest(_message.Message):
+    """A domain that nobody declares is taken over as it is: only the ownership mark is written."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     DOMAIN_UUID_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
     domain_uuid: _builtins.str
     document: _builtins.bytes
+    """Canonical JSON of the document to take it over by; empty: the node writes it from the domain."""
+    namespace: _builtins.str
+    """Where document is empty: what the object is called. An empty name is made from the domain's."""
+    name: _builtins.str
+    dry_run: Global___DryRun.ValueType
+    profile: _builtins.str
     @_builtins.property
     def token(self) -> Global___Token: ...
     def __init__(
@@ -974,10 +986,14 @@ class AdoptRequest(_message.Message):
         domain_uuid: _builtins.str = ...,
         document: _builtins.bytes = ...,
         token: Global___Token | None = ...,
+        namespace: _builtins.str = ...,
+        name: _builtins.str = ...,
+        dry_run: Global___DryRun.ValueType = ...,
+        profile: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "domain_uuid", b"domain_uuid", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "domain_uuid", b"domain_uuid", "dry_run", b"dry_run", "name", b"name", "namespace", b"namespace", "profile", b"profile", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1025,19 +1041,27 @@ class ForeignDomain(_message.Message):
     UUID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     POWER_STATE_FIELD_NUMBER: _builtins.int
+    OBJECT_NAME_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
     uuid: _builtins.str
     name: _builtins.str
     power_state: _builtins.str
+    object_name: _builtins.str
+    """Name that Adopt would give the object."""
+    obstacle: _builtins.str
+    """Why it cannot be adopted; empty: nothing is known to be in the way."""
     def __init__(
         self,
         *,
         uuid: _builtins.str = ...,
         name: _builtins.str = ...,
         power_state: _builtins.str = ...,
+        object_name: _builtins.str = ...,
+        obstacle: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "power_state", b"power_state", "uuid", b"uuid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "object_name", b"object_name", "obstacle", b"obstacle", "power_state", b"power_state", "uuid", b"uuid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
