@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+from tools.demo.adoption import show_adoption
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.node import module_command
@@ -122,6 +123,7 @@ def show(demo: Demo, documents: list[dict[str, object]]) -> None:
     show_live_changes(demo, documents[2])
     show_resilience(demo)
     show_deletion(demo)
+    show_adoption(demo)
 
 
 def show_creation(demo: Demo, documents: list[dict[str, object]]) -> None:
