@@ -27,7 +27,7 @@ OPAQUE = re.compile(
     r"|(nodeSelector|labels|annotations)$"
 )
 """What is copied whole, or is no part of what was declared."""
-SAID = re.compile(r"(rng|tpm|blank|upload|apic|acpi|masquerade|bridge|sriov|tolerationSeconds)$")
+SAID = re.compile(r"(rng|tpm|blank|upload|apic|acpi|masquerade|bridge|sriov|guestAgentPing|tolerationSeconds)$")
 """Maps that hold nothing in their own system: that they are there is what they say."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from xvirt.imports.result import Imported
 from xvirt.imports.univirt.documents import REFUSED, VERBS, read_univirt
 from xvirt.imports.univirt.words import read_options, read_size, stem
+from xvirt.model.errors import InvalidSpec
 from xvirt.model.quantity import ByteSize
 
 MACHINE = {
@@ -124,6 +125,13 @@ def test_row_64_a_card_is_found_by_its_mac() -> None:
     assert spec_of(tuned)["nics"][0]["bandwidth"] == {"inbound": {"average": 100000, "peak": 200000, "burst": 65536}}
 
 
+def test_row_64_limits_of_a_disk_are_set_and_taken_away() -> None:
+    tuned = spec_of(play("tuneDiskQoS", {"device": "vdb", "total_bytes_sec": 1048576, "read-iops-sec": "100"}))
+    assert tuned["disks"][2]["ioLimits"] == {"totalBytes": {"perSecond": 1048576}, "readIops": {"perSecond": 100}}
+    assert "ioLimits" not in spec_of(play("tuneDiskQoS", {"device": "vdb", "total_bytes_sec": 0}))["disks"][2]
+    assert play("tuneDiskQoS", {"device": "vdz", "total_bytes_sec": 1}).reports[0].unmapped
+
+
 def test_a_disk_that_another_is_copied_from_stays_declared() -> None:
     base = {
         "apiVersion": "xvirt.io/v1alpha1",
@@ -167,3 +175,67 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 def test_options_and_paths_are_those_of_virt_install() -> None:
     assert read_options("vnc,listen=0.0.0.0,x", "type") == {"type": "vnc", "listen": "0.0.0.0", "x": "yes"}
     assert [stem(path) for path in ("/a/b/c.qcow2", "/a/b/c", "c.iso")] == ["c", "c", "c"]
+
+
+DOMAIN = {
+    "_type": "kvm",
+    "_id": "7",
+    "name": {"text": "vm2"},
+    "uuid": {"text": "5d307ca9-b3ef-428c-8861-06e72d69f223"},
+    "memory": {"_unit": "KiB", "text": 2097152},
+    "currentMemory": {"_unit": "KiB", "text": 2097152},
+    "vcpu": {"_placement": "static", "text": 2},
+    "os": {"type": {"_arch": "x86_64", "_machine": "pc", "text": "hvm"}, "boot": {"_dev": "hd"}},
+    "features": {"acpi": {}, "apic": {}},
+    "devices": {
+        "disk": [
+            {
+                "_device": "disk",
+                "_type": "file",
+                "driver": {"_name": "qemu", "_type": "qcow2"},
+                "source": {"_file": "/srv/d/d.qcow2"},
+                "target": {"_bus": "virtio", "_dev": "vda"},
+            }
+        ],
+        "_interface": [
+            {
+                "_type": "bridge",
+                "mac": {"_address": "52:54:00:12:34:56"},
+                "source": {"_bridge": "br0"},
+                "model": {"_type": "virtio"},
+            }
+        ],
+        "serial": {"_type": "pty", "target": {"_port": 0}},
+    },
+}
+
+
+def test_row_64_a_domain_in_its_own_words_becomes_the_machine_that_it_is() -> None:
+    act = {
+        "apiVersion": "doslab.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "vm2"},
+        "spec": {"domain": DOMAIN, "lifecycle": {"changeNumberOfCPU": {"count": 1}}},
+    }
+    imported = read_univirt([act])
+    spec = spec_of(imported, name="vm2")
+    assert imported.is_complete
+    assert (spec["cpu"]["cores"], spec["memory"]["size"]) == (1, "2Gi")
+    assert spec["disks"][0]["source"] == {"path": "/srv/d/d.qcow2"}
+    assert (spec["nics"][0]["bridge"], spec["nics"][0]["mac"]) == ("br0", "52:54:00:12:34:56")
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        (7, "spec.domain"),
+        ({"_type": "kvm", "bad name": {"text": "x"}}, 'spec.domain["bad name"]'),
+        ({"_type": "kvm", "os": {"type": {"text": "a\x00b"}}}, "spec.domain.os.type"),
+        ({"_type": "lxc"}, "domain.@type"),
+    ],
+)
+def test_a_domain_that_is_no_xml_is_refused_with_its_path(tree: Any, path: str) -> None:
+    act = {"apiVersion": "doslab.io/v1", "kind": "VirtualMachine", "metadata": {"name": "x"}, "spec": {"domain": tree}}
+    with pytest.raises(InvalidSpec) as caught:
+        read_univirt([act])
+    assert caught.value.problems[0].path == path

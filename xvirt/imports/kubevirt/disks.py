@@ -46,8 +46,8 @@ def _disk(device: Source, name: str, backing: Backing | None) -> dict[str, Any] 
     target = device.enter(kind)
     if kind == "lun":
         _drop(device, target)
-        target.ledger.miss(
-            target.path, "SCSI passthrough is the host's", "declare it in spec.domain under a profile that allows it"
+        device.ledger.miss(
+            device.path, "SCSI passthrough is the host's", "declare it in spec.domain under a profile that allows it"
         )
         return None
     is_cdrom = kind == "cdrom"
@@ -99,7 +99,7 @@ def _bus(target: Source, *, is_cdrom: bool) -> str:
 
 def _settings(device: Source) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, ours in (("serial", "serial"), ("cache", "cache")):
+    for key, ours in (("serial", "serial"), ("cache", "cache"), ("io", "io"), ("errorPolicy", "errorPolicy")):
         text = device.text(key)
         if text:
             found[ours] = text

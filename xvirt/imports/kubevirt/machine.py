@@ -14,6 +14,7 @@ from xvirt.imports.kubevirt.hardware import (
     read_memory,
 )
 from xvirt.imports.kubevirt.nics import read_nics
+from xvirt.imports.kubevirt.probes import read_probe
 from xvirt.imports.kubevirt.volumes import Volumes, read_data_volume
 from xvirt.imports.result import Document, Manifests, make, to_label
 from xvirt.imports.source import Source
@@ -115,6 +116,8 @@ def _declare(spec: Source, manifests: Manifests, names: tuple[str, str]) -> Docu
         "cloudInit": _with_hostname(cloud_init, spec),
         "devices": _devices(domain.enter("devices"), overlay),
         "placement": _placement(spec),
+        "readinessProbe": read_probe(spec, "readinessProbe"),
+        "livenessProbe": read_probe(spec, "livenessProbe"),
     }
     read_features(domain, overlay)
     read_clock(domain, overlay)

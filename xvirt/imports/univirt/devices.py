@@ -155,6 +155,44 @@ def tune_nic(stage: Stage, name: str, params: Source) -> None:
     nic["bandwidth"] = bandwidth
 
 
+_LIMITS = {
+    "total-bytes-sec": ("totalBytes", "perSecond"),
+    "read-bytes-sec": ("readBytes", "perSecond"),
+    "write-bytes-sec": ("writeBytes", "perSecond"),
+    "total-iops-sec": ("totalIops", "perSecond"),
+    "read-iops-sec": ("readIops", "perSecond"),
+    "write-iops-sec": ("writeIops", "perSecond"),
+    "total-bytes-sec-max": ("totalBytes", "burst"),
+    "read-bytes-sec-max": ("readBytes", "burst"),
+    "write-bytes-sec-max": ("writeBytes", "burst"),
+    "total-iops-sec-max": ("totalIops", "burst"),
+    "read-iops-sec-max": ("readIops", "burst"),
+    "write-iops-sec-max": ("writeIops", "burst"),
+}
+"""virsh's options (https://libvirt.org/manpages/virsh.html#blkdeviotune), with underscores or hyphens; zero takes a limit away."""
+
+
+def tune_disk(stage: Stage, name: str, params: Source) -> None:
+    spec = stage.machine(name, params)
+    if spec is None:
+        return
+    take_flags(params)
+    target = params.text("device") or ""
+    disk = stage.disk_at(name, spec, target)
+    if disk is None:
+        params.take_all()
+        params.ledger.miss(params.at("device"), f"VirtualMachine {name} has no disk {target}", "look at its disks")
+        return
+    limits: dict[str, Any] = disk.get("ioLimits", {})
+    for option, (field, part) in _LIMITS.items():
+        for spelling in (option, option.replace("-", "_")):
+            if spelling in params:
+                limits.setdefault(field, {})[part] = params.integer(spelling)
+    disk["ioLimits"] = {field: limit for field, limit in limits.items() if limit.get("perSecond")}
+    if not disk["ioLimits"]:
+        del disk["ioLimits"]
+
+
 def take_flags(params: Source) -> None:
     """How virsh was to do it. A declaration holds now and at each start, which is all of them."""
     for key in FLAGS:

@@ -8,6 +8,7 @@ from typing import Any
 from xvirt.imports.result import Document, Imported, Manifests, Report, to_label
 from xvirt.imports.source import Ledger, Source
 from xvirt.imports.univirt import devices, machine, storage
+from xvirt.imports.univirt.domain import read_domain
 from xvirt.imports.univirt.stage import Stage
 from xvirt.model.meta import DEFAULT_NAMESPACE
 
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "plugnic": devices.plug_nic,
     "unplugnic": devices.unplug_nic,
     "tunenicqos": devices.tune_nic,
+    "tunediskqos": devices.tune_disk,
     "createpool": storage.create_pool,
     "deletepool": storage.delete_pool,
     "startpool": storage.run_pool,
@@ -140,6 +142,10 @@ def _play(document: Mapping[str, Any], stage: Stage) -> Report:
     name = to_label(written)
     if name != written:
         ledger.note("metadata.name", f"is called {name} here")
+    if document.get("kind") == "VirtualMachine" and "domain" in spec:
+        tree = spec.take("domain")
+        if stage.find("VirtualMachine", name) is None:
+            stage.manifests.put(read_domain(name, tree, ledger))
     lifecycle = spec.enter("lifecycle")
     stage.acts = []
     for key in lifecycle.names():
