@@ -34,7 +34,7 @@ SCHEMAS = Path("/usr/share/libvirt/schemas")
 GOLDENS = sorted(HERE.glob("*.yaml"))
 DOMAINS = [path for path in GOLDENS if not path.stem.startswith(("network-", "pool-"))]
 NETWORKS = [path for path in GOLDENS if path.stem.startswith("network-")]
-SCOPE = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+SCOPE: dict[str | None, str] = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
 ROW_8 = (
     "devices/shmem[@name='shared0']/model[@type='ivshmem-plain']",
     "devices/disk/iotune/total_iops_sec[.='100']",

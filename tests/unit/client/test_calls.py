@@ -15,6 +15,7 @@ from xvirt.client.schedule import REPEATS, Method
 from xvirt.client.target import Target
 from xvirt.model.errors import Conflict, NotFound, PolicyRefused, Refused, XvirtError
 from xvirt.model.exchange import (
+    AdoptCall,
     ApplyCall,
     DryRun,
     ObjectRef,
@@ -53,7 +54,7 @@ def test_the_table_of_repeats_knows_every_rpc_that_a_client_calls() -> None:
     files = (node_pb2.DESCRIPTOR, image_pb2.DESCRIPTOR)
     served = {method.name for file in files for service in file.services_by_name.values() for method in service.methods}
     assert set(REPEATS) == set(Method)
-    assert {method.value for method in Method} == served - {"Adopt", "ListForeign"}
+    assert {method.value for method in Method} == served
 
 
 def test_every_rpc_answers(client: NodeClient, node: LiveNode) -> None:
@@ -72,6 +73,8 @@ def test_every_rpc_answers(client: NodeClient, node: LiveNode) -> None:
     assert client.list_orphans() == []
     (node.directory / "logs" / f"{LOST_UID}.log").write_bytes(b"booted")
     assert [item.name for item in client.list_orphans("default")] == [f"{LOST_UID}.log"]
+    assert client.list_foreign() == []
+    assert client.adopt(AdoptCall(domain_uuid=uid)).object.ref.uid == uid
     operation = client.operate(OperateCall(ref=REF, verb=Verb.PAUSE, operation_id="pause-1"))
     assert (operation.id, operation.verb) == ("pause-1", Verb.PAUSE)
     node.log(b"Linux version 6\n")
