@@ -11,10 +11,11 @@ from typing import Any
 from nodeplugin.converge.host import Host
 from nodeplugin.hypervisor.port import DomainRecord, DomainState, Persistence, XmlView
 from nodeplugin.plan.outcome import Plan
-from nodeplugin.plan.step import MarkDomain
+from nodeplugin.plan.step import DefineDomain, MarkDomain
 from nodeplugin.records import RunRecord
 from nodeplugin.store import Store
-from xvirt.domainxml.mark import OwnershipMark, read_mark
+from xvirt.domainxml.compare import lost
+from xvirt.domainxml.mark import OwnershipMark, read_mark, remove_mark
 from xvirt.domainxml.split import split_domain
 from xvirt.domainxml.tree import parse_xml
 from xvirt.model.concise import concise_document
@@ -117,9 +118,10 @@ def first_run(record: DomainRecord) -> RunRecord:
     )
 
 
-def check_unchanged(record: DomainRecord, plan: Plan) -> None:
+def check_unchanged(host: Host, record: DomainRecord, plan: Plan) -> None:
     """Raises Refused where taking the domain over would do more than write the mark."""
-    others = [step.summary for step in plan.steps if not isinstance(step, MarkDomain)]
+    steps = [step for step in plan.steps if not isinstance(step, MarkDomain)]
+    others = [_say_define(host, step) if isinstance(step, DefineDomain) else step.summary for step in steps]
     others += [item.message for item in (*plan.blocked, *plan.waiting)]
     others += [f"{field} waits for a restart" for field in plan.restart_required]
     if not others:
@@ -128,4 +130,17 @@ def check_unchanged(record: DomainRecord, plan: Plan) -> None:
     raise Refused(
         f"domain {record.name} would not stay as it is: {told}. Nothing was done; write what it has into the document",
         reason="WouldChange",
+    )
+
+
+def _say_define(host: Host, step: DefineDomain) -> str:
+    """Where the definition that would be written differs from the one that is there."""
+    there = parse_xml(host.hypervisor.domain_xml(step.uuid, XmlView.INACTIVE))
+    declared = parse_xml(step.xml)
+    remove_mark(declared)
+    added = [f"{place} is declared" for place in lost(declared, there)]
+    missing = [f"{place} is not declared" for place in lost(there, declared)]
+    return (
+        ", ".join((added + missing)[:STEPS_TOLD_MAX])
+        or f"{step.summary}: the order of elements, or how they are written"
     )

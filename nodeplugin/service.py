@@ -252,7 +252,7 @@ class NodeService:
             new, _ = self._next(resource, old, (authority, profile), wanted, ({}, ""))
             new = dataclasses.replace(new, run=first_run(record))
             plan = self._converger.preview(new)
-            check_unchanged(record, plan)
+            check_unchanged(self._host, record, plan)
             if call.dry_run is DryRun.NONE:
                 self._store.put(new)
         if call.dry_run is DryRun.NONE:

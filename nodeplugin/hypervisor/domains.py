@@ -223,6 +223,8 @@ class LibvirtDomains(LibvirtAccess):
 
 def _with_secure(connection: libvirt.virConnect, uuid: str, xml: str) -> str:
     """With the secure fields of the definition that is there; they do not leave this call."""
+    if not uuid:  # broken, which libvirt tells best
+        return xml
     try:
         domain = connection.lookupByUUIDString(uuid)
         current = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)

@@ -115,15 +115,16 @@ def _read_document(text: str | None) -> dict[str, Any] | None:
 
 
 def remove_mark(root: etree._Element) -> None:
-    """Take the mark off, and `<metadata>` where nothing else is left in it."""
+    """Take the mark off, and `<metadata>` where nothing else is in it: libvirt leaves it empty behind what is taken out."""
     element = mark_of(root)
     while element is not None:
         metadata = element.getparent()
-        if metadata is not None:
-            metadata.remove(element)
-            if len(metadata) == 0 and not (metadata.text or "").strip():
-                root.remove(metadata)
+        assert metadata is not None, "it was found below <metadata>"
+        metadata.remove(element)
         element = mark_of(root)
+    for metadata in root.findall("metadata"):
+        if len(metadata) == 0 and not (metadata.text or "").strip():
+            root.remove(metadata)
 
 
 def mark_of(root: etree._Element) -> etree._Element | None:

@@ -17,7 +17,6 @@ from xvirt.model import errors
 from xvirt.model.errors import InvalidSpec, Problem, XvirtError
 from xvirt.model.exchange import ApplyCall, NodeDescription, OperateCall, Verb, WatchEvent, WatchType
 from xvirt.nodeapi.v1 import node_pb2 as pb
-from xvirt.nodeapi.v1.node_pb2_grpc import NodeStub
 from xvirt.wire import messages
 from xvirt.wire.limits import MESSAGE_MAX_BYTES
 
@@ -215,15 +214,6 @@ def test_requests_that_make_no_sense_are_refused_by_field(
     assert found.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert served.api.calls == []
     assert path in (found.value.details() or "")
-
-
-def test_calls_that_this_release_does_not_serve_yet_are_told_so(served: Served) -> None:
-    with grpc.insecure_channel(served.target.grpc_address()) as channel:
-        stub: Any = NodeStub(channel)
-        for call, request in ((stub.Adopt, pb.AdoptRequest()), (stub.ListForeign, pb.ListForeignRequest())):
-            with pytest.raises(grpc.RpcError) as found:
-                call(request, timeout=30)
-            assert found.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_more_calls_than_the_limit_are_refused_typed_and_the_others_go_on(
