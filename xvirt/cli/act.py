@@ -48,6 +48,11 @@ def make_verb(verb: Verb) -> click.Command:
     @click.option("--all", "is_all", is_flag=True, help="All machines of the namespace.")
     @click.option("--wait/--no-wait", "is_waiting", default=True, help="Wait until it is done.")
     @click.option("--timeout", default="10m", show_default=True, help="How long to wait at most.")
+    @click.option(
+        "--operation-id",
+        default="",
+        help="Your own name for the act, of one machine: asked again by it, nothing is done twice.",
+    )
     @pass_session
     def command(session: Session, /, words: tuple[str, ...], timeout: str, **given: Any) -> None:
         timeout_s = parse_duration(timeout)
@@ -60,10 +65,12 @@ def make_verb(verb: Verb) -> click.Command:
                     raise WrongWords(f"{short_name(ref)}: {verb.value} is for machines only")
             if not refs:
                 note("No machines found.")
+            if given["operation_id"] and len(refs) != 1:
+                raise WrongWords("--operation-id is of one machine")
             call = OperateCall(
                 ref=ObjectRef(),
                 verb=verb,
-                operation_id="",
+                operation_id=given["operation_id"],
                 force=given.get("force", False),
                 grace_period_s=given.get("grace_period"),
             )
@@ -88,7 +95,7 @@ def _operate(
             asked = OperateCall(
                 ref=ref,
                 verb=call.verb,
-                operation_id=str(uuid.uuid4()),
+                operation_id=call.operation_id or str(uuid.uuid4()),
                 force=call.force,
                 grace_period_s=call.grace_period_s,
             )

@@ -7,7 +7,7 @@ from typing import Any
 
 from xvirt.cli.tables import clean, table, to_yaml
 from xvirt.cli.words import plain_name
-from xvirt.model.exchange import Description, Event
+from xvirt.model.exchange import Description, Event, Operation
 
 
 def describe_lines(description: Description) -> list[str]:
@@ -27,12 +27,19 @@ def describe_lines(description: Description) -> list[str]:
         text = clean(part.error) or (part.value if isinstance(part.value, str) else to_yaml(part.value))
         lines += [f"{_title(part.name)}:", *(clean(line) for line in _indent(text))]
     if description.operations:
-        rows = [["VERB", "STATE", "STARTED", "FINISHED", "MESSAGE"]]
-        rows += [[o.verb.value, o.state.value, o.started, o.finished, o.message] for o in description.operations]
+        rows = [["VERB", "STATE", "STARTED", "FINISHED", "ID", "REASON", "CODE", "MESSAGE"]]
+        rows += [_operation_row(item) for item in description.operations]
         lines += ["Operations:", *_indent(table(rows))]
     if description.events:
         return [*lines, "Events:", *_indent(table(event_rows(description.events)))]
     return [*lines, "Events: none"]
+
+
+def _operation_row(item: Operation) -> list[str]:
+    """With the caller's id, and libvirt's number of the error that it failed with."""
+    code = str(item.libvirt_code) if item.libvirt_code else "-"
+    cells = [item.verb.value, item.state.value, item.started, item.finished, clean(item.id), item.reason]
+    return [*(cell or "-" for cell in cells), code, item.message]
 
 
 def _heading(document: Any) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.unit.cli.live_node import MACHINE, NETWORK, OTHER, VM, LiveNode, run_here
+from xvirt.model.errors import Refused
 
 # get
 
@@ -116,6 +117,23 @@ def test_a_machine_is_described_with_spec_status_conditions_xml_operations_and_e
     assert "Labels:       app=web" in outcome.out
     assert "  stop   Succeeded" in outcome.out
     assert "<name>default_web</name>" in outcome.out
+
+
+def test_row_60_an_act_is_told_with_its_times_its_id_and_libvirts_code(node: LiveNode) -> None:
+    node.declare(MACHINE.replace("spec:", "spec:\n  runStrategy: Manual"))
+    error = Refused("start: libvirt says: no more memory", reason="LibvirtRefused", libvirt_code=38)
+    node.faults.fail_next("start_domain", error)
+    failed = node.xvirt("start", "web", "--operation-id", "ticket-7")
+    assert failed.code == 7
+    assert "no more memory" in failed.err
+    rows = [line.split() for line in node.xvirt("describe", "vm", "web").out.split("Operations:")[1].splitlines()[1:3]]
+    assert rows[0][:7] == ["VERB", "STATE", "STARTED", "FINISHED", "ID", "REASON", "CODE"]
+    assert rows[1][:2] == ["start", "Failed"]
+    assert all(stamp.endswith("Z") for stamp in rows[1][2:4])
+    assert rows[1][4:7] == ["ticket-7", "LibvirtRefused", "38"]
+    again = node.xvirt("start", "web", "--operation-id", "ticket-7")
+    assert (again.code, again.err) == (failed.code, failed.err)
+    assert node.xvirt("stop", "web", "db", "--operation-id", "x").code == 2
 
 
 def test_a_kind_alone_describes_all_of_its_objects(node: LiveNode) -> None:
