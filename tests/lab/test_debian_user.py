@@ -59,7 +59,16 @@ def test_a_machine_runs_as_the_qemu_user_with_its_disks_seed_and_console(declare
 def _can_read(declared: Declared, name: str) -> bool:
     """Whether a process of QEMU's user opens a machine's disk."""
     path = f"/var/lib/xvirt/pool/default_{name}_root.qcow2"
-    as_qemu = ["setpriv", "--reuid=libvirt-qemu", "--regid=libvirt-qemu", "--clear-groups", "head", "-c4", path]
+    as_qemu = [
+        "setpriv",
+        "--reuid=libvirt-qemu",
+        "--regid=libvirt-qemu",
+        "--clear-groups",
+        "dd",
+        "of=/dev/null",
+        "count=1",
+        f"if={path}",
+    ]
     return declared.node.run(as_qemu, check=False).returncode == 0
 
 
