@@ -12,7 +12,7 @@ from nodeplugin.converge.host import Host
 from nodeplugin.hypervisor.port import DomainRecord, DomainState, Persistence, XmlView
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.plan.step import DefineDomain, MarkDomain
-from nodeplugin.records import RunRecord
+from nodeplugin.records import RunRecord, StoredObject
 from nodeplugin.store import Store
 from xvirt.domainxml.compare import lost
 from xvirt.domainxml.mark import OwnershipMark, read_mark, remove_mark
@@ -64,16 +64,37 @@ def object_name(record: DomainRecord) -> str:
     return to_label(record.name) or f"vm-{record.uuid[:8]}"
 
 
+def canonical_uuid(text: str) -> str:
+    """A UUID as libvirt writes it. Raises NotFound for what is none."""
+    try:
+        return str(uuids.UUID(text))
+    except ValueError as error:
+        raise NotFound(f"{text!r} is no UUID of a domain; `xvirt get foreign` lists them") from error
+
+
+def check_not_foreign(host: Host, stored: StoredObject) -> None:
+    """A uid that a caller chose must not be the UUID of a domain that is somebody else's (DESIGN law 3): it would be changed, stopped
+    and deleted as if it were ours. Raises Conflict."""
+    record = host.hypervisor.find_domain(stored.uid)
+    if record is None:
+        return
+    mark = _read_mark(host, stored.uid)
+    if mark is None:
+        message = f"uid {stored.uid} is the UUID of domain {record.name}, which is not ours"
+        raise Conflict(f"{message}; adopt it, or leave the uid out", reason="UidTaken")
+    if (mark.authority, mark.namespace, mark.name) != (stored.authority, stored.namespace, stored.name):
+        message = (
+            f"uid {stored.uid} is the UUID of domain {record.name}, which is {mark.kind} {mark.namespace}/{mark.name}"
+        )
+        raise Conflict(f"{message} of authority {mark.authority}", reason="UidTaken")
+
+
 def find_adoptable(host: Host, uuid: str) -> DomainRecord:
     """The domain to take over. Raises NotFound, Conflict where it has an owner, and Refused where it is transient."""
-    try:
-        canonical_uuid = str(uuids.UUID(uuid))
-    except ValueError as error:
-        raise NotFound(f"{uuid!r} is no UUID of a domain; `xvirt get foreign` lists them") from error
-    record = host.hypervisor.find_domain(canonical_uuid)
+    record = host.hypervisor.find_domain(uuid)
     if record is None:
-        raise NotFound(f"no domain has UUID {canonical_uuid}; `xvirt get foreign` lists those that can be adopted")
-    mark = _read_mark(host, canonical_uuid)
+        raise NotFound(f"no domain has UUID {uuid}; `xvirt get foreign` lists those that can be adopted")
+    mark = _read_mark(host, uuid)
     if mark is not None:
         raise Conflict(
             f"domain {record.name} is {mark.kind} {mark.namespace}/{mark.name} of authority {mark.authority};"

@@ -21,7 +21,7 @@ from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.identity import bridge_name, host_name, inline_volume_name
 from xvirt.model.meta import Resource
 from xvirt.model.virtualnetwork import NetworkMode
-from xvirt.policy import HostPaths
+from xvirt.policy import HostPaths, log_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,10 @@ def _machine(stored: StoredObject, resource: Resource, settings: NodeSettings) -
     root = assemble_domain(resource, context)
     _refuse_secrets(root)
     names = [name for backing in context.networks.values() for name in (backing.network, backing.bridge)]
-    paths = [*(backing.path for backing in context.disks.values()), *names, context.seed_path, context.console_log_path]
-    return Judged(root, frozenset(path for path in paths if path))
+    paths = {*(backing.path for backing in context.disks.values()), *names, context.seed_path} - {None, ""}
+    declared = {disk.source.path for disk in resource.spec.disks if disk.source is not None}
+    log = log_path(context.console_log_path or "")
+    return Judged(root, frozenset(path for path in paths if path and path not in declared) | {log})
 
 
 def _refuse_secrets(root: etree._Element) -> None:

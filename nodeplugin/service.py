@@ -21,7 +21,15 @@ from nodeplugin.admission import (
     resolve_profile,
     resolve_token,
 )
-from nodeplugin.adoption import check_unchanged, draft_document, find_adoptable, first_run, list_foreign
+from nodeplugin.adoption import (
+    canonical_uuid,
+    check_not_foreign,
+    check_unchanged,
+    draft_document,
+    find_adoptable,
+    first_run,
+    list_foreign,
+)
 from nodeplugin.clock import Clock
 from nodeplugin.console import follow_log
 from nodeplugin.converge.converger import MACHINE, Converger
@@ -110,6 +118,8 @@ class NodeService:
             old = self._find_existing(resource, authority)
             secrets, secrets_hash = _pick_secrets(call)
             new, changes = self._next(resource, old, (authority, profile), call, (secrets, secrets_hash))
+            if old is None and resource.metadata.uid is not None and new.kind == MACHINE:
+                check_not_foreign(self._host, new)
             if call.dry_run is DryRun.NONE:
                 self._store.put(new)
         stored = self._store.find(new.uid) if call.dry_run is DryRun.NONE else new
@@ -226,19 +236,19 @@ class NodeService:
     # adoption
 
     def list_foreign(self, caller: Caller) -> list[ForeignDomain]:
-        if "*" not in caller.namespaces:
-            message = f"{caller.name} has only some namespaces; foreign domains belong to none of them"
-            raise Forbidden(f"{message}; an administrator lists and adopts them")
+        _check_whole_host(caller)
         return list_foreign(self._host, self._store)
 
     def adopt(self, caller: Caller, call: AdoptCall) -> ApplyResult:
         """Only the mark is written, and that only where nothing else of the domain would change. Repeating it is harmless."""
+        _check_whole_host(caller)
         authority = self._authority(caller, call.token)
+        uuid = canonical_uuid(call.domain_uuid)
         with self._lock:
-            known = self._store.find(call.domain_uuid.lower())
+            known = self._store.find(uuid)
             if known is not None and known.authority == authority and known.kind == MACHINE:
                 return ApplyResult(object=known.view())
-            record = find_adoptable(self._host, call.domain_uuid)
+            record = find_adoptable(self._host, uuid)
             document = dict(call.document or draft_document(self._host, self._store, record, call))
             document["metadata"] = {**document["metadata"], "uid": record.uuid}
             resource = parse(document)
@@ -406,6 +416,12 @@ class NodeService:
 def caller_name(call: OperateCall) -> str:
     """Who asked, as far as the operation tells."""
     return f"operation {call.operation_id}"
+
+
+def _check_whole_host(caller: Caller) -> None:
+    if "*" not in caller.namespaces:
+        message = f"{caller.name} has only some namespaces; foreign domains belong to none of them"
+        raise Forbidden(f"{message}; an administrator lists and adopts them")
 
 
 def _check_kind(kind: str) -> None:

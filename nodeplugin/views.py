@@ -34,8 +34,8 @@ class Views:
         stamps = self._store.list_stamps(kind, namespace)
         found = [self._view(ref, stamp) for ref, stamp in stamps if wants(ref)]
         with self._lock:
-            if not kind and not namespace and len(self._kept) > len(stamps) + SPARE_MAX:
-                present = {ref.uid for ref, _ in stamps}
+            if len(self._kept) > len(stamps) + SPARE_MAX:
+                present = set(self._store.list_uids())
                 self._kept = {uid: entry for uid, entry in self._kept.items() if uid in present}
         return [views[detail] for views in found if views is not None]
 

@@ -76,11 +76,20 @@ def _connected(place: Place, port: int, deadline_s: float) -> Iterator[socket.so
     with socket.socket(family, socket.SOCK_STREAM) as made:
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, place.bridge.encode() + b"\0")
+            _stay_on_wire(made, family)
             _wait_at_most(made, deadline_s)
             made.connect((place.address, port))
         except OSError as error:
             raise Unwell(f"connect to {place.at(port)}: {_why(error)}") from error
         yield made
+
+
+def _stay_on_wire(made: socket.socket, family: int) -> None:
+    """No router passes it on: on a bridge that leads to the world, a guest may claim any address of it."""
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
 
 
 def _is_hosts_own(family: int, address: str) -> bool:

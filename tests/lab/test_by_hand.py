@@ -3,6 +3,7 @@ machine for all of it: after each act it is as it was before."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.lab.declared import Declared, Document, empty_machine, is_ready, vm
 from tools.lab import Lab, LabSpec
+from tools.lab.errors import LabError
 from xvirt.domainxml.tree import canonical, parse_xml
 from xvirt.model.exchange import OperationState, Verb
 
@@ -116,6 +118,8 @@ def test_row_61_what_is_done_by_hand_is_as_it_was_before(declared: Declared, sta
             continue
 
         def is_back(seen: Document, before: dict[str, str] = before) -> bool:
-            return is_ready(seen) and seen["status"]["drift"] == [] and _picture(declared) == before
+            with contextlib.suppress(LabError):  # undefined, and not defined again yet
+                return is_ready(seen) and seen["status"]["drift"] == [] and _picture(declared) == before
+            return False
 
         declared.wait(WEB, is_back, f"as it was before {act}")

@@ -40,7 +40,7 @@ def web() -> Document:
 @pytest.fixture(scope="module")
 def declared(node: Node, guest_image: Path, web: Document) -> Iterator[Declared]:
     client = Declared(node)
-    client.apply(network("told", third=151))
+    client.apply(network("told", third=161))
     client.apply(image(guest_image))
     client.apply(web)
     client.wait(WEB, has_agent, "with its agent")
@@ -80,7 +80,7 @@ def test_row_92_the_agent_tells_system_host_name_file_systems_and_addresses(decl
     assert data["type"] == "ext4"
     assert data["disks"] == ["vda"]
     assert data["used"]
-    assert status["interfaces"][0]["addresses"][0]["address"].startswith("192.168.151.")
+    assert status["interfaces"][0]["addresses"][0]["address"].startswith("192.168.161.")
 
 
 def test_named_calls_alone_do_not_taint_the_domain(declared: Declared) -> None:

@@ -53,7 +53,7 @@ def dumps(node: Node) -> tuple[bytes, bytes, str]:
 @pytest.fixture(scope="module")
 def declared(node: Node) -> Iterator[Declared]:
     client = Declared(node)
-    client.apply(network("split", third=151))
+    client.apply(network("split", third=162))
     client.wait_ready(LAN)
     node.run(["mkdir", "-p", DIRECTORY])
     for name in ("legacy", "more"):

@@ -34,7 +34,8 @@ LIBVIRTD = "libvirtd"
 VIRTLOGD = "virtlogd"
 PLUGIN = "plugin"
 _START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 60.0
+"""The plugin lets running steps end, which takes about half a minute at most."""
 _AGENT_TIMEOUT_S = 5
 _KILL_AFTER_S = 5
 # timeout(1): 124 when SIGTERM was enough, 137 when it took SIGKILL.

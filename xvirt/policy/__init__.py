@@ -6,6 +6,6 @@ and must not decide who gets which profile: that is the caller's.
 """
 
 from xvirt.policy.check import GRANT, PROFILES, Violation, check, enforce
-from xvirt.policy.predicates import HostPaths
+from xvirt.policy.predicates import HostPaths, log_path
 
-__all__ = ["GRANT", "PROFILES", "HostPaths", "Violation", "check", "enforce"]
+__all__ = ["GRANT", "PROFILES", "HostPaths", "Violation", "check", "enforce", "log_path"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from xvirt.domainxml.filters import FILTERS
 from xvirt.policy.allowed import Allowed, Table, below, element, leaves, settings
-from xvirt.policy.predicates import anything, disk_target, mac, number, of_node, one_of, plain, switch
+from xvirt.policy.predicates import anything, disk_target, log_of_node, mac, number, of_node, one_of, plain, switch
 
 _DRIVER = {"iommu": switch, "ats": switch, "packed": switch, "page_per_vq": switch}
 _PLACE = settings("type domain bus slot function multifunction controller target unit port base", plain)
@@ -92,11 +92,11 @@ _NETWORK: dict[str, Allowed] = {
 
 _CONSOLES: dict[str, Allowed] = {
     "serial": element(type=one_of("pty", "null")),
-    "serial/log": element(file=of_node, append=switch),
+    "serial/log": element(file=log_of_node, append=switch),
     "serial/target": element(type=plain, port=number),
     "serial/target/model": element(name=plain),
     "console": element(type=one_of("pty", "null")),
-    "console/log": element(file=of_node, append=switch),
+    "console/log": element(file=log_of_node, append=switch),
     "console/target": element(type=plain, port=number),
     "channel": element(type=one_of("unix", "null")),
     "channel/target": element(type=one_of("virtio"), name=one_of("org.qemu.guest_agent.0")),

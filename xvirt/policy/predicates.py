@@ -53,6 +53,16 @@ switch = one_of("yes", "no", "on", "off")
 mac = _matching("a MAC address", r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
 address = _matching("an IP address", r"[0-9a-fA-F.:]{1,45}")
 disk_target = _matching("a name such as vda", r"[a-z]{2,8}[0-9]{0,4}")
+_LOG = "\0log "
+"""A sign that no XML holds: a log is the node's as a log alone. What a guest prints there must never be read as the header of a disk."""
+
+
+def log_path(path: str) -> str:
+    """A console's log among what the node computed."""
+    return _LOG + path
+
+
+log_of_node = Predicate("only the log that the node computed", lambda value, own: log_path(value) in own)
 of_node = Predicate("only what the node computed", lambda value, own: value in own)
 """A path, network or bridge that the node computed itself."""
 blank = Predicate("", lambda value, own: not value.strip())

@@ -18,6 +18,7 @@ def find_misuse(root: etree._Element) -> Iterator[Misuse]:
     """Every combination that is denied below `privileged`."""
     yield from _disks_of_others(root)
     yield from _logs_into_disks(root)
+    yield from _volumes_twice(root)
     yield from _hidden_memory(root)
 
 
@@ -38,6 +39,16 @@ def _logs_into_disks(root: etree._Element) -> Iterator[Misuse]:
             parent = log.getparent()
             name = parent.tag if parent is not None else "*"
             yield f"devices/{name}/log/@file", "devices/serial/log", "a console may not be logged into a disk"
+
+
+def _volumes_twice(root: etree._Element) -> Iterator[Misuse]:
+    """What a guest writes through one disk, a second one of another format would read as a header: of a seed, too."""
+    seen: set[str] = set()
+    for disk in root.iterfind("devices/disk"):
+        file = attribute(disk, "source", "file")
+        if file and file in seen:
+            yield f"devices/disk[{alias_of(disk)}]/source/@file", "devices/disk/source", "a file may be attached once"
+        seen.add(file)
 
 
 def _hidden_memory(root: etree._Element) -> Iterator[Misuse]:

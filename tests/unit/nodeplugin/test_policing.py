@@ -208,3 +208,16 @@ def test_row_46_a_device_of_the_host_needs_a_namespace_that_is_granted_it(world:
     devices = {"devices": {"hostdev": HOST_DEVICE}}
     assert "/domain/devices/hostdev" in refusal(service, document("VirtualMachine", "red", domain=devices))
     assert apply(service, document("VirtualMachine", "lab", domain=devices)).object.ref.namespace == "lab"
+
+
+@pytest.mark.parametrize("base", ["Standard", "Bare"])
+@pytest.mark.parametrize("path", ["{logs}/{uid}.log", "{seeds}/{uid}.iso"])
+def test_row_73_what_a_guest_writes_for_the_node_is_no_disk(world: World, base: str, path: str) -> None:
+    """A guest fills its log; read as the header of a disk, it could name any file of the host."""
+    uid = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+    settings = world.host.settings
+    place = path.format(logs=settings.log_directory, seeds=settings.seed_directory, uid=uid)
+    disk = {"name": "x", "source": {"path": place}, "format": "raw", "adopted": False}
+    wished = document(disks=[disk], base=base, cloudInit={"userData": {"inline": "#cloud-config"}})
+    wished["metadata"]["uid"] = uid
+    assert "devices/disk" in refusal(world.service, wished)

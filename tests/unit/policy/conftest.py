@@ -8,8 +8,9 @@ import pytest
 from lxml import etree
 
 from xvirt.domainxml.tree import parse_xml
+from xvirt.policy import log_path
 
-OWN = frozenset({"/pool/root", "/log/console", "/seed/x.iso", "default_lan", "br0"})
+OWN = frozenset({"/pool/root", log_path("/log/console"), "/seed/x.iso", "default_lan", "br0"})
 
 
 @pytest.fixture

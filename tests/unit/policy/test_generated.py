@@ -12,11 +12,11 @@ from lxml import etree
 from nodeplugin.hypervisor.schemas import installed_schema, read_schemas
 from tests.unit.policy.places import Place, free_places, is_at_or_above, path_places, places, skeleton
 from xvirt.domainxml.schema import FILES, RNG, Element, Path, path_text, read_schema, walk
-from xvirt.policy import PROFILES, check
+from xvirt.policy import PROFILES, check, log_path
 from xvirt.policy.check import TABLES
 from xvirt.policy.dangers import HOST_NAMESPACES
 
-OWN = frozenset({"/pool/root", "/log/console", "default_lan", "br0"})
+OWN = frozenset({"/pool/root", log_path("/log/console"), "default_lan", "br0"})
 DENYING = PROFILES[:2]
 HOST_FILE = "/etc/shadow"
 JUDGED = ("domain", "network", "storagepool", "storagevol", "nwfilter", "domainsnapshot")
