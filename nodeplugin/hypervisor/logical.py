@@ -119,8 +119,9 @@ class LogicalVolumes:
         try:
             self._run(["lvextend", "--size", f"{capacity_bytes}b", volume], action)
         except XvirtError:
-            # It has not grown, and what it may get by a hand meanwhile is not to be zeroed.
-            self._run(["lvchange", "--deltag", tag, volume], action)
+            # Not grown, what it may get by a hand meanwhile is not to be zeroed; grown although the tool was ended, it is.
+            if _device_size(path) <= old_bytes:
+                self._run(["lvchange", "--deltag", tag, volume], action)
             raise
         self._end_growth(volume, tag, action)
 
@@ -139,7 +140,10 @@ class LogicalVolumes:
             self._remove(group, name)
 
     def sweep(self, group: str) -> list[str]:
-        """Remove what an interrupted creation left, and end interrupted growth while nobody has the volume open. Returns what was removed."""
+        """Remove what an interrupted creation left, and end interrupted growth. Returns the names of what was removed.
+
+        A volume that is open may have been written where it grew: it is not zeroed then, and never later.
+        """
         removed = []
         for item in self._list(group):
             name = item["lv_name"]
@@ -149,10 +153,20 @@ class LogicalVolumes:
                 self._remove(group, name)
                 removed.append(name)
             for tag in item["lv_tags"].split(","):
-                # Open, it may have been started by hand since, and written: what is there is not ours to zero any more.
-                if tag.startswith(GROWN_TAG) and item["lv_device_open"] != "open":
-                    self._end_growth(f"{group}/{name}", tag, f"end the growth of {group}/{name}")
+                if tag.startswith(GROWN_TAG):
+                    self._end_left_growth(group, item, tag)
         return removed
+
+    def _end_left_growth(self, group: str, item: dict[str, str], tag: str) -> None:
+        volume = f"{group}/{item['lv_name']}"
+        action = f"end the growth of {volume}"
+        if item["lv_device_open"] == "open":
+            self._run(["lvchange", "--deltag", tag, volume], action)
+            return
+        if not os.path.exists(f"/dev/{volume}"):
+            # Now, because later nobody can tell whether it was written since.
+            self._run(["lvchange", "--activate", "y", volume], action)
+        self._end_growth(volume, tag, action)
 
     # groups
 

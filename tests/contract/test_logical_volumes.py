@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeplugin.hypervisor.logical import GROWN_TAG, PARTIAL_PREFIX
+from nodeplugin.hypervisor.logical import GROWN_TAG, PARTIAL_PREFIX, LogicalVolumes
 from nodeplugin.hypervisor.port import VolumeRequest, Volumes
 from nodeplugin.hypervisor.volumes import QemuImgVolumes
 from tests.contract.loop_lvm import MIB, LoopLvm
@@ -193,6 +193,23 @@ def test_a_growth_that_was_interrupted_is_ended_by_the_next_sweep(real: Bench) -
     assert b"last owner" in _read(path)
     assert real.volumes.sweep(f"/dev/{real.group}") == []
     assert _read(path) == bytes(8 * MIB)
+    assert GROWN_TAG not in subprocess.run(["lvs", "-o", "lv_tags"], check=True, capture_output=True, text=True).stdout
+
+
+def test_what_grew_and_may_have_been_written_since_is_never_zeroed(real: Bench) -> None:
+    path = real.create(capacity_bytes=4 * MIB)
+    volume = path.removeprefix("/dev/")
+    subprocess.run(["lvchange", "--addtag", f"{GROWN_TAG}{4 * MIB}-{8 * MIB}", volume], check=True)
+    subprocess.run(["lvextend", "--size", f"{8 * MIB}b", volume], check=True)
+    before = _read(path)
+    found = LogicalVolumes._list
+    with pytest.MonkeyPatch.context() as patch:  # loop devices are never open to LVM, which maps nothing here
+        patch.setattr(
+            LogicalVolumes, "_list", lambda *words: [{**item, "lv_device_open": "open"} for item in found(*words)]
+        )
+        assert real.volumes.sweep(f"/dev/{real.group}") == []
+    assert real.volumes.sweep(f"/dev/{real.group}") == []
+    assert _read(path) == before
     assert GROWN_TAG not in subprocess.run(["lvs", "-o", "lv_tags"], check=True, capture_output=True, text=True).stdout
 
 

@@ -12,8 +12,7 @@ import click
 from xvirt import API_VERSION
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.manifests import Sources, load_source
-from xvirt.cli.session import Selection as Chosen
-from xvirt.cli.session import Session, choose_refs, pass_session
+from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean, table, to_json, to_yaml
 from xvirt.cli.waiting import wait_for
 from xvirt.cli.words import WrongWords, check_name, parse_duration, short_name
@@ -22,6 +21,7 @@ from xvirt.model.codec import parse
 from xvirt.model.concise import concise_document
 from xvirt.model.errors import InvalidSpec, NotFound, Problem
 from xvirt.model.exchange import AdoptCall, ApplyCall, ApplyResult, DryRun, ForeignDomain, ObjectRef
+from xvirt.model.secrets import secret_names
 from xvirt.model.virtualmachine import MachineDeletionPolicy
 
 FOREIGN_WORDS = frozenset({"foreign"})
@@ -118,7 +118,7 @@ def release(session: Session, /, words: tuple[str, ...], timeout: str) -> None:
     timeout_s = parse_duration(timeout)
     failures = Failures()
     with session.connect() as client:
-        for ref in choose_refs(session, client, words, Chosen(), "vm"):
+        for ref in choose_refs(session, client, words, Selection(), "vm"):
             if ref.kind != "VirtualMachine":
                 raise WrongWords(f"{short_name(ref)}: release is for machines only")
             with failures.attempt():
@@ -133,11 +133,20 @@ def _release(session: Session, client: NodeClient, ref: ObjectRef, deadline: flo
         "spec": {**view.document["spec"], "deletionPolicy": MachineDeletionPolicy.DETACH.value},
     }
     if document["spec"] != view.document["spec"]:
+        _check_has_no_secrets(document)
         client.apply(ApplyCall(document=document, token=view.token), session.timeout_s)
     client.delete(ref)
     wait_for(client, ref, None, deadline)
     domain = (view.document.get("status") or {}).get("domainName") or ref.name
     click.echo(f"{short_name(ref)} released; domain {clean(domain)} stays as it is")
+
+
+def _check_has_no_secrets(document: dict[str, Any]) -> None:
+    """An Apply brings the Secrets too, and a node tells nobody what they hold."""
+    names = secret_names(parse(document))
+    if names:
+        hint = f"apply it once with deletionPolicy: Detach and with Secret {', '.join(names)}, then release it"
+        raise InvalidSpec([Problem("spec.deletionPolicy", "must be Detach", hint)])
 
 
 def get_foreign(session: Session, output: str | None, has_headings: bool) -> None:

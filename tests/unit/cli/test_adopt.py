@@ -84,6 +84,28 @@ def test_row_10_a_released_machine_is_foreign_again_and_runs_on(node: LiveNode) 
     assert node.xvirt("get", "vm", "shop").code == 4
 
 
+def test_a_machine_with_secrets_is_released_by_its_declaration_only(node: LiveNode, tmp_path: Path) -> None:
+    define(node, "web-1", FIRST)
+    assert node.xvirt("adopt", "web-1").code == 0
+    eventually(lambda: is_marked(node, FIRST))
+    view = yaml.safe_load(node.xvirt("get", "vm", "web-1", "-o", "yaml").out)
+    spec = {**view["spec"], "deletionPolicy": "Delete", "cloudInit": {"userData": {"secret": "seed"}}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "seed"}, "stringData": {"userData": "#x"}}
+    machine = {**view, "metadata": {"name": "web-1"}, "spec": spec}
+    machine.pop("status")
+    (tmp_path / "vm.yaml").write_text(yaml.safe_dump_all([secret, machine]))
+    assert node.xvirt("apply", "-f", str(tmp_path / "vm.yaml")).code == 0
+    outcome = node.xvirt("release", "web-1")
+    assert outcome.code == 3
+    assert "spec.deletionPolicy: must be Detach" in outcome.err
+    assert "with Secret seed" in outcome.err
+    spec["deletionPolicy"] = "Detach"
+    (tmp_path / "vm.yaml").write_text(yaml.safe_dump_all([secret, machine]))
+    assert node.xvirt("apply", "-f", str(tmp_path / "vm.yaml")).code == 0
+    assert node.xvirt("release", "web-1").code == 0
+    assert not is_marked(node, FIRST)
+
+
 def test_what_is_not_there_is_told_by_name(node: LiveNode) -> None:
     define(node, "web-1", FIRST)
     outcome = node.xvirt("adopt", "nobody", "web-1")
