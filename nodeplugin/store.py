@@ -159,8 +159,13 @@ class Store:
             return self._changes
 
     def put(self, item: StoredObject) -> None:
-        """Insert or replace everything but status, which only the object's worker writes."""
+        """Insert or replace everything but what the object's worker may have written since `item` was read: its status, and its run record
+        except for garbage."""
         with self._transaction() as connection:
+            row = connection.execute("SELECT run FROM objects WHERE uid=?", (item.uid,)).fetchone()
+            if row is not None:
+                run = RunRecord.from_json(json.loads(row[0]))
+                item = dataclasses.replace(item, run=dataclasses.replace(run, garbage=item.run.garbage))
             connection.execute(
                 f"INSERT INTO objects ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET"
                 " document=excluded.document, generation=excluded.generation, epoch=excluded.epoch,"

@@ -51,6 +51,18 @@ def test_put_leaves_the_status_to_the_worker(tmp_path: Path) -> None:
     assert (found.status, found.generation, found.deletion) == ({"a": 1}, 4, Deletion.GRACEFUL)
 
 
+def test_put_leaves_to_the_worker_what_it_noted_since_the_object_was_read(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store.db")
+    store.put(_object())
+    read = store.find("u-1")
+    assert read is not None
+    store.update_run("u-1", lambda run: dataclasses.replace(run, defined_hash="new", garbage=()))
+    store.put(dataclasses.replace(read, run=dataclasses.replace(read.run, garbage=(("/p/b", "raw"),))))
+    found = store.find("u-1")
+    assert found is not None
+    assert (found.run.defined_hash, found.run.garbage) == ("new", (("/p/b", "raw"),))
+
+
 def test_the_file_is_readable_by_root_alone(tmp_path: Path) -> None:
     Store(tmp_path / "store.db").put(_object())
     for path in tmp_path.glob("store.db*"):
