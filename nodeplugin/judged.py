@@ -95,7 +95,8 @@ def _provisional_context(stored: StoredObject, resource: Resource, settings: Nod
     }
     return DomainContext(
         uuid=stored.uid,
-        name=stored.domain_name,
+        # Not what an adopted domain is called: the policy reads from it whose networks the machine may name.
+        name=host_name(stored.namespace, stored.name),
         domain_type=settings.domain_type,
         architecture=settings.architecture,
         disks=disks,

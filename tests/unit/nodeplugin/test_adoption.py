@@ -200,6 +200,18 @@ def test_a_tenant_neither_sees_nor_takes_what_is_the_hosts(world: World) -> None
     assert read_mark(parse_xml(world.hypervisor.domain_xml(UUID, XmlView.INACTIVE))) is None
 
 
+def test_an_adopted_machine_may_name_its_namespaces_networks_and_not_those_its_old_name_points_to(world: World) -> None:
+    define(world, "red_web")
+    spec = dict(adopt(world).object.document["spec"])
+    for network, is_own in (("red_lan", False), ("default_lan", True)):
+        tree = {"interface": [{"@type": "network", "source": {"@network": network}, "model": {"@type": "virtio"}}]}
+        document = {"apiVersion": "xvirt.io/v1alpha1", "kind": "VirtualMachine", "metadata": {"name": "red-web"}}
+        document["spec"] = {**spec, "domain": {"devices": tree}}
+        with pytest.raises(PolicyRefused) as refused:
+            world.service.apply(CALLER, ApplyCall(document=document, profile="restricted"))
+        assert (network in str(refused.value)) is not is_own
+
+
 def test_a_document_that_would_change_the_domain_is_refused_and_says_what(world: World) -> None:
     define(world)
     document = dict(adopt(world, dry_run=DryRun.PLAN).object.document)
