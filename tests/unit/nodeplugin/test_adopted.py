@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from nodeplugin.hypervisor.port import Scope, VolumeRequest, XmlView
-from tests.unit.nodeplugin.world import World
+from tests.unit.nodeplugin.world import CALLER, World
 from xvirt.domainxml.mark import mark_element, read_mark, remove_mark
 from xvirt.domainxml.split import split_domain
 from xvirt.domainxml.tree import canonical, parse_xml, to_text
 from xvirt.model.concise import concise_document
-from xvirt.model.exchange import ObjectRef
+from xvirt.model.exchange import AdoptCall, ObjectRef
 from xvirt.model.meta import ObjectMeta, Resource
 
 Map = dict[str, Any]
@@ -65,6 +65,12 @@ def applied(world: World, document: Map, **spec: Any) -> None:
     world.settle()
 
 
+def adopted(world: World, document: Map, **spec: Any) -> None:
+    declared = {**document, "spec": {**document["spec"], **spec}}
+    world.service.adopt(CALLER, AdoptCall(domain_uuid=UUID, document=declared))
+    world.settle()
+
+
 def run_id(world: World) -> int | None:
     record = world.hypervisor.find_domain(UUID)
     assert record is not None
@@ -78,14 +84,14 @@ def live_targets(world: World) -> list[str | None]:
 
 def test_row_10_declaring_what_a_domain_reads_as_changes_nothing_but_the_mark(world: World) -> None:
     before, run = dumps(world), run_id(world)
-    applied(world, reads_as(world))
+    adopted(world, reads_as(world))
     assert dumps(world) == before
     assert run_id(world) == run
 
 
 def test_row_10_disks_that_come_and_go_later_do_so_in_the_running_machine(world: World) -> None:
     document, run = reads_as(world), run_id(world)
-    applied(world, document)
+    adopted(world, document)
     more = {"name": "more", "source": {"path": "/srv/more.img"}, "format": "raw"}
     applied(world, document, disks=[*document["spec"]["disks"], more])
     assert live_targets(world) == ["vda", "vdb", "vdc"]
@@ -96,7 +102,7 @@ def test_row_10_disks_that_come_and_go_later_do_so_in_the_running_machine(world:
 
 def test_row_61_vcpus_set_by_hand_are_set_back(world: World) -> None:
     document = reads_as(world)
-    applied(world, document)
+    adopted(world, document)
     world.hypervisor.set_vcpus(UUID, 2, Scope.LIVE)
     world.settle()
     assert parse_xml(world.hypervisor.domain_xml(UUID, XmlView.CURRENT)).find("vcpu").get("current") == "1"  # type: ignore[union-attr]
@@ -104,7 +110,7 @@ def test_row_61_vcpus_set_by_hand_are_set_back(world: World) -> None:
 
 def test_row_61_vcpus_set_by_hand_are_only_told_where_drift_is_reported(world: World) -> None:
     document = reads_as(world)
-    applied(world, document, driftPolicy="Report")
+    adopted(world, document, driftPolicy="Report")
     mark = read_mark(parse_xml(world.hypervisor.domain_xml(UUID, XmlView.INACTIVE)))
     assert mark is not None
     world.hypervisor.set_metadata(UUID, to_text(mark_element(mark)), Scope.LIVE)
