@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -51,9 +52,21 @@ def read_documents(documents: Iterable[Mapping[str, Any]], onto: Iterable[Docume
     for document in documents:
         groups.setdefault(find_system(document), []).append(document)
     secrets = groups.pop(None, [])
-    manifests = Manifests(onto)
-    found = [read_univirt(groups.get(System.UNIVIRT, ()), manifests)]
+    bases = list(onto)
+    before = copy.deepcopy(bases)  # acts change what they are played upon
+    found = [read_univirt(groups.get(System.UNIVIRT, ()), bases)]
     found.append(read_kubevirt((*secrets, *groups.get(System.KUBEVIRT, ()))))
     found += [read_state(document) for document in groups.get(System.TERRAFORM, ())]
-    joined = Manifests(document for part in found for document in part.documents)
-    return Imported(tuple(joined), tuple(report for part in found for report in part.reports))
+    return Imported(_join(found, before), tuple(report for part in found for report in part.reports))
+
+
+def _join(parts: Iterable[Imported], before: list[Document]) -> tuple[Document, ...]:
+    """All documents; one that was there before and was not changed gives way. Raises InvalidSpec where two have one name."""
+    read = [document for part in parts for document in part.documents]
+    joined, fresh = Manifests(document for document in read if document in before), Manifests()
+    for document in read:
+        if document not in before:
+            fresh.add(document)
+    for document in fresh:
+        joined.put(document)
+    return tuple(joined)

@@ -54,6 +54,7 @@ class Manifests:
 
     def __init__(self, documents: Iterable[Document] = ()) -> None:
         self._documents: dict[tuple[str, str, str], Document] = {}
+        self._origins: dict[tuple[str, str, str], str] = {}
         for document in documents:
             self._documents[_key_of(document)] = document
 
@@ -64,6 +65,26 @@ class Manifests:
     def put(self, document: Document) -> None:
         """Add a document, or take the place of the one of the same object."""
         self._documents[_key_of(document)] = document
+
+    def add(self, document: Document, origin: str = "") -> None:
+        """Add a document; the same one again, of the same origin, changes nothing.
+
+        Raises InvalidSpec where another object has its name: one that says something else, or that was read from elsewhere.
+        """
+        key = _key_of(document)
+        there = self._documents.get(key)
+        if there is None:
+            self._documents[key], self._origins[key] = document, origin
+        elif _content_of(there) != _content_of(document) or self._origins.get(key, "") != origin:
+            kind, name = document["kind"], document["metadata"]["name"]
+            raise InvalidSpec(
+                [
+                    Problem(
+                        "metadata.name", f"two different objects are called {name}", "rename one, or import them apart"
+                    )
+                ],
+                f"{kind} {name}, as it would be declared",
+            )
 
     def drop(self, kind: str, namespace: str, name: str) -> bool:
         """Take a document out; False where there was none."""
@@ -106,6 +127,10 @@ def _key(kind: str, namespace: str, name: str) -> tuple[str, str, str]:
 def _key_of(document: Document) -> tuple[str, str, str]:
     metadata = document["metadata"]
     return _key(document["kind"], metadata.get("namespace", DEFAULT_NAMESPACE), metadata["name"])
+
+
+def _content_of(document: Document) -> Document:
+    return {key: value for key, value in document.items() if key != "metadata"}
 
 
 def _apply_order(document: Document) -> tuple[int, str, str, str]:

@@ -132,7 +132,7 @@ def _pool(source: Source, manifests: Manifests, state: _State) -> None:
     if kind not in (None, "dir"):
         source.ledger.miss("type", f"a pool of type {kind} has no counterpart")
         return
-    manifests.put(make("StoragePool", name, {"path": path or ""}))
+    manifests.add(make("StoragePool", name, {"path": path or ""}), source.ledger.subject)
 
 
 def _volume(source: Source, manifests: Manifests, state: _State) -> None:
@@ -149,24 +149,24 @@ def _volume(source: Source, manifests: Manifests, state: _State) -> None:
     source.take("base_volume_pool")
     url = source.text("source")
     if url:
-        _image(name, url, spec, manifests)
+        _image(name, url, spec, (manifests, source.ledger.subject))
         return
     origin = state.volumes.get(base or "") or (to_label(base_name) if base_name else None)
     if base and origin is None:
         source.ledger.miss("base_volume_id", f"{base} is not in the state", "declare it as a VirtualImage")
     if origin is not None:
         spec["source"] = {"image" if origin in state.images else "clone": origin}
-    manifests.put(make("VirtualDisk", name, spec))
+    manifests.add(make("VirtualDisk", name, spec), source.ledger.subject)
 
 
-def _image(name: str, url: str, spec: dict[str, Any], manifests: Manifests) -> None:
+def _image(name: str, url: str, spec: dict[str, Any], into: tuple[Manifests, str]) -> None:
     """A volume that was made from a file or URL: an image, and a disk of its own where a machine uses it."""
-    origin = {"url": url} if "://" in url else {"path": url}
-    image: dict[str, Any] = {"source": origin}
+    manifests, origin = into
+    image: dict[str, Any] = {"source": {"url": url} if "://" in url else {"path": url}}
     image.update({key: spec[key] for key in ("format", "pool") if key in spec})
-    manifests.put(make("VirtualImage", name, image))
+    manifests.add(make("VirtualImage", name, image))
     disk = {**spec, "source": {"image": name, "copy": "Full"}}
-    manifests.put(make("VirtualDisk", name, disk))
+    manifests.add(make("VirtualDisk", name, disk), origin)
 
 
 def _network(source: Source, manifests: Manifests, state: _State) -> None:
@@ -188,7 +188,7 @@ def _network(source: Source, manifests: Manifests, state: _State) -> None:
         spec["domainName"] = domain
     if mtu := source.integer("mtu"):
         spec["mtu"] = mtu
-    manifests.put(make("VirtualNetwork", name, spec))
+    manifests.add(make("VirtualNetwork", name, spec), source.ledger.subject)
 
 
 def _subnet(text: str, *, has_dhcp: bool) -> dict[str, Any]:
@@ -242,9 +242,8 @@ def _domain(source: Source, manifests: Manifests, state: _State) -> None:
     _rest(source, spec)
     if source.flag("running") is False:
         spec["runStrategy"] = "Halted"
-    manifests.put(
-        make("VirtualMachine", name, {key: value for key, value in spec.items() if value not in ([], {}, None)})
-    )
+    declared = {key: value for key, value in spec.items() if value not in ([], {}, None)}
+    manifests.add(make("VirtualMachine", name, declared), source.ledger.subject)
 
 
 def _disk(item: Source, place: int, state: _State) -> dict[str, Any]:

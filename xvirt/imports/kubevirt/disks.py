@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from xvirt.imports.kubevirt.volumes import Backing, Volumes
@@ -33,12 +34,22 @@ def read_disks(
         disk = _disk(device, name, backing)
         if disk is not None:
             disks.append(disk)
+    shared = {item.get("name") for item in _filesystems(domain)}
     for name, volume in by_name.items():
-        if name not in used:
-            backing = volumes.read(volume)
-            if backing is not None and backing.cloud_init is not None:
-                cloud_init = backing.cloud_init
+        if name in used or name in shared:
+            continue
+        backing = volumes.read(volume)
+        if backing is not None and backing.cloud_init is not None:
+            cloud_init = backing.cloud_init
+        elif (disk := _disk(template.ledger.open({}, volume.path), name, backing)) is not None:
+            disks.append(disk)  # KubeVirt gives it one
     return disks, cloud_init
+
+
+def _filesystems(domain: Source) -> list[Mapping[str, Any]]:
+    """Volumes that are folders in the guest; `devices.filesystems` itself is told with the other devices."""
+    found = domain.enter("devices").take("filesystems")
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
 
 
 def _disk(device: Source, name: str, backing: Backing | None) -> dict[str, Any] | None:

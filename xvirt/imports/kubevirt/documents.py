@@ -51,7 +51,7 @@ def _read(document: Mapping[str, Any], manifests: Manifests) -> Report:
     kind = str(document.get("kind", ""))
     ledger = Ledger(f"{kind} {metadata.get('namespace') or DEFAULT_NAMESPACE}/{metadata.get('name', '')}")
     if kind == SECRET_KIND:
-        manifests.put(dict(document))
+        manifests.add(dict(document))
         return Report.of(ledger)
     reader = _READERS.get(kind) if is_kubevirt(document) else None
     if reader is None:

@@ -50,7 +50,7 @@ def read_machine(root: Source, manifests: Manifests) -> None:
     if strategy is not None:
         declared["spec"]["runStrategy"] = strategy
     _copy_labels(declared, template.enter("metadata"), root.enter("metadata"))
-    manifests.put(declared)
+    manifests.add(declared, root.ledger.subject)
 
 
 def read_instance(root: Source, manifests: Manifests) -> None:
@@ -58,7 +58,7 @@ def read_instance(root: Source, manifests: Manifests) -> None:
     declared = _declare(root.enter("spec"), manifests, _names(root))
     declared["spec"]["runStrategy"] = "Once"
     _copy_labels(declared, root.enter("metadata"))
-    manifests.put(declared)
+    manifests.add(declared, root.ledger.subject)
 
 
 def _names(root: Source) -> tuple[str, str]:
@@ -167,8 +167,8 @@ def _devices(devices: Source, overlay: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "tpm" in devices:
         devices.enter("tpm").take("persistent")  # its state always lives as long as the machine
-        devices.enter("tpm").take("enabled")
-        found["tpm"] = True
+        if devices.enter("tpm").flag("enabled") is not False:
+            found["tpm"] = True
     if devices.flag("autoattachGraphicsDevice") is not False:
         found["graphics"] = "Vnc"
     watchdog = devices.enter("watchdog")
@@ -185,7 +185,7 @@ def _devices(devices: Source, overlay: dict[str, Any]) -> dict[str, Any]:
     if tree:
         overlay["devices"] = tree
     for key, (reason, remedy) in _DEVICE_REASONS.items():
-        if devices.take(key):
+        if devices.take(key) not in (None, False, []):
             devices.ledger.miss(devices.at(key), reason, remedy)
     return found
 

@@ -42,8 +42,10 @@ def _nic(interface: Source, networks: dict[str, Source], where: tuple[Manifests,
     if network is None:
         interface.ledger.miss(interface.path, f"network {name} is not in the document", "add it to networks")
         return None
-    if binding is None and interface.text("state") == "absent":
-        _plug(network, interface, where)
+    if interface.text("state") == "absent":
+        interface.note("state", "is not plugged, so the card is left out")
+        interface.take_all()
+        network.take_all()
         return None
     if binding in ("sriov", "slirp", "macvtap", "binding"):
         interface.miss(
@@ -85,7 +87,7 @@ def _plug(network: Source, interface: Source, where: tuple[Manifests, str]) -> s
 def _declare_pod_network(manifests: Manifests, namespace: str) -> None:
     if manifests.find("VirtualNetwork", namespace, POD_NETWORK) is None:
         subnet = {"address": _POD_SUBNET, "dhcp": {"ranges": [dict(_POD_RANGE)]}}
-        manifests.put(make("VirtualNetwork", POD_NETWORK, {"mode": "Nat", "subnets": [subnet]}, namespace))
+        manifests.add(make("VirtualNetwork", POD_NETWORK, {"mode": "Nat", "subnets": [subnet]}, namespace))
 
 
 def _settings(interface: Source) -> dict[str, Any]:

@@ -68,8 +68,7 @@ class Volumes:
         disk: dict[str, Any] = {"image": with_registry(image)}
         if path:
             disk["path"] = path
-        self._put_image(name, {"source": {"containerDisk": disk}})
-        return name
+        return self._put_image((name, to_label(image)), {"source": {"containerDisk": disk}})
 
     def _data_volume(self, source: Source) -> Backing:
         source.take("hotpluggable")
@@ -98,7 +97,7 @@ class Volumes:
         kind, capacity = source.text("type"), source.text("capacity")
         name = to_label(path.rpartition("/")[2])
         source.miss("shared", "a disk has one writer")
-        self._put_image(name, {"source": {"path": path}, "format": "raw"})
+        name = self._put_image((name, to_label(path)), {"source": {"path": path}, "format": "raw"})
         message = f"copied from {path} once; the file itself stays as it is"
         if kind == "DiskOrCreate":
             message += ", and must be there"
@@ -131,8 +130,13 @@ class Volumes:
             self._ledger.note(source.at(key), f"is called {name} here")
         return name
 
-    def _put_image(self, name: str, spec: dict[str, Any]) -> None:
-        self._manifests.put(make("VirtualImage", name, spec, self._namespace))
+    def _put_image(self, names: tuple[str, str], spec: dict[str, Any]) -> str:
+        """Declare an image under its short name, or under its long one where another has the short one."""
+        short, full = names
+        there = self._manifests.find("VirtualImage", self._namespace, short)
+        name = short if there is None or there["spec"] == spec else full
+        self._manifests.add(make("VirtualImage", name, spec, self._namespace))
+        return name
 
 
 def read_data_volume(source: Source, manifests: Manifests, namespace: str) -> None:
@@ -151,7 +155,7 @@ def read_data_volume(source: Source, manifests: Manifests, namespace: str) -> No
     content = _content(spec, name, manifests, namespace)
     if content:
         disk["source"] = content
-    manifests.put(make("VirtualDisk", name, disk, namespace))
+    manifests.add(make("VirtualDisk", name, disk, namespace), written)
 
 
 def _requested_size(spec: Source) -> str | None:
@@ -200,7 +204,7 @@ def _content(spec: Source, name: str, manifests: Manifests, namespace: str) -> d
 
 
 def _by_upload(name: str, manifests: Manifests, namespace: str) -> dict[str, Any]:
-    manifests.put(make("VirtualImage", name, {"source": {"upload": {}}}, namespace))
+    manifests.add(make("VirtualImage", name, {"source": {"upload": {}}}, namespace))
     return {"image": name, "copy": "Full"}
 
 
@@ -225,7 +229,7 @@ def _from_url(http: Source, name: str, manifests: Manifests, namespace: str) -> 
         image["checksum"] = checksum.lower()
     elif checksum:
         http.ledger.miss(http.at("checksum"), "is no sha256", "compute one: xVirt checks sha256 sums")
-    manifests.put(make("VirtualImage", name, image, namespace))
+    manifests.add(make("VirtualImage", name, image, namespace))
     return {"image": name, "copy": "Full"}
 
 
@@ -236,7 +240,7 @@ def _from_registry(registry: Source, name: str, manifests: Manifests, namespace:
     if not url:
         return _by_upload(name, manifests, namespace)
     image = url.removeprefix("docker://").removeprefix("oci-archive://")
-    manifests.put(make("VirtualImage", name, {"source": {"containerDisk": {"image": with_registry(image)}}}, namespace))
+    manifests.add(make("VirtualImage", name, {"source": {"containerDisk": {"image": with_registry(image)}}}, namespace))
     return {"image": name, "copy": "Full"}
 
 
