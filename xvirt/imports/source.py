@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.quantity import ByteSize
 from xvirt.model.wording import join, show
 
 NO_COUNTERPART = "has no counterpart in xVirt"
@@ -101,6 +102,23 @@ class Source:
             return value
         raise self._wrong(key, "a whole number", value)
 
+    def size(self, key: str) -> ByteSize | None:
+        """A quantity of bytes, or None. Raises InvalidSpec for anything else."""
+        text = self.text(key)
+        try:
+            return None if text is None else ByteSize(text)
+        except ValueError as error:
+            raise self.refuse(key, str(error)) from error
+
+    def strings(self, key: str) -> dict[str, str]:
+        """A map of texts, empty where there is none. Raises InvalidSpec where it is no map."""
+        value = self.take(key)
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self._wrong(key, "a map", value)
+        return {str(name): str(item) for name, item in value.items()}
+
     def flag(self, key: str) -> bool | None:
         """True, False, or None where it is not there. Raises InvalidSpec for anything else."""
         value = self.take(key)
@@ -140,6 +158,10 @@ class Source:
     def note(self, key: str, message: str, remedy: str = "") -> None:
         """Say how a value came over."""
         self.ledger.note(self.at(key), message, remedy)
+
+    def refuse(self, key: str, message: str) -> InvalidSpec:
+        """What to raise where a value cannot be read."""
+        return InvalidSpec([Problem(self.at(key), message)], self.ledger.subject)
 
     def _wrong(self, key: str, wanted: str, value: Any) -> InvalidSpec:
         return InvalidSpec([Problem(self.at(key), f"must be {wanted}, not {show(value)}")], self.ledger.subject)

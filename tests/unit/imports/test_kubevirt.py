@@ -146,3 +146,29 @@ def test_a_tpm_is_had_unless_it_is_switched_off() -> None:
 def test_usb_redirection_without_options_is_told() -> None:
     imported = read_documents([machine(devices={"clientPassthrough": {}})])
     assert missed(imported) == ["spec.template.spec.domain.devices.clientPassthrough"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "path"),
+    [
+        ({"memory": {"guest": "1e9"}}, "memory.guest"),
+        ({"resources": {"requests": {"cpu": "2k"}}}, "resources.requests.cpu"),
+        ({"resources": {"limits": {"memory": "x"}}}, "resources.limits.memory"),
+    ],
+)
+def test_a_quantity_that_is_none_is_refused_with_its_path(domain: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        read_documents([machine({"domain": domain})])
+    assert caught.value.problems[0].path == f"spec.template.spec.domain.{path}"
+
+
+def test_limits_of_processors_win_over_requests() -> None:
+    resources = {"requests": {"cpu": "500m"}, "limits": {"cpu": "1500m"}}
+    imported = read_documents([machine({"domain": {"resources": resources}})])
+    assert spec_of(imported)["cpu"]["cores"] == 2
+    assert missed(imported) == ["spec.template.spec.domain.resources.requests.cpu"]
+
+
+def test_what_is_no_map_of_labels_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="must be a map"):
+        read_documents([machine({"nodeSelector": ["x"]})])

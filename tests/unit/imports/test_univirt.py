@@ -239,3 +239,47 @@ def test_a_domain_that_is_no_xml_is_refused_with_its_path(tree: Any, path: str) 
     with pytest.raises(InvalidSpec) as caught:
         read_univirt([act])
     assert caught.value.problems[0].path == path
+
+
+def play_all(*acts: tuple[str, dict[str, Any]]) -> Imported:
+    """Acts upon the machine above, one after another."""
+    documents = [
+        {"apiVersion": "doslab.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm"}, "spec": {"lifecycle": {verb: params}}}
+        for verb, params in acts
+    ]  # fmt: skip
+    return read_univirt(documents, [copy.deepcopy(MACHINE)])
+
+
+def test_a_disk_keeps_its_target_when_another_goes() -> None:
+    both = play_all(("unplugDisk", {"target": "vda"}), ("unplugDisk", {"target": "vdb"}))
+    assert [disk["name"] for disk in spec_of(both)["disks"]] == ["cd"]
+    again = play_all(
+        ("unplugDisk", {"target": "vda"}), ("plugDisk", {"source": "/p/new"}), ("unplugDisk", {"target": "vda"})
+    )
+    assert [disk["name"] for disk in spec_of(again)["disks"]] == ["cd", "data"]
+    taken = play_all(("plugDisk", {"source": "/p/new", "target": "vdb"}))
+    assert taken.reports[0].unmapped[0].path == "spec.lifecycle.plugDisk.target"
+
+
+def test_virt_install_chooses_a_target_and_ide_is_machine_pcs() -> None:
+    made = {"memory": "1024", "disk": "/p/a,target=vdb;/p/b,bus=ide"}
+    imported = play_all(("createAndStartVM", made), ("unplugDisk", {"target": "vdb"}))
+    assert [(disk["name"], disk["bus"]) for disk in spec_of(imported)["disks"]] == [("b", "sata")]
+    assert any("IDE" in note.message for note in imported.reports[0].notes)
+    on_pc = play_all(("createAndStartVM", {**made, "machine": "pc"}), ("unplugDisk", {"target": "hda"}))
+    assert [disk["name"] for disk in spec_of(on_pc)["disks"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "params", "key"),
+    [
+        ("createAndStartVM", {"memory": "2G"}, "memory"),
+        ("createAndStartVM", {"vcpus": "x"}, "vcpus"),
+        ("createAndStartVM", {"disk": "size=0.5"}, "disk"),
+        ("plugNIC", {"source": "source=br0", "type": "bridge", "vlan": "x"}, "vlan"),
+    ],
+)
+def test_a_number_that_is_none_is_refused_with_its_path(verb: str, params: dict[str, Any], key: str) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        play(verb, params)
+    assert caught.value.problems[0].path == f"spec.lifecycle.{verb}.{key}"

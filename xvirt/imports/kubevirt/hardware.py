@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from xvirt.imports.source import Source
-from xvirt.model.quantity import ByteSize
 
 _SCHEDULING = "what a scheduler is to count; xVirt counts what the machine has"
 _PLAIN_FEATURES = ("acpi", "apic", "pae", "smm", "pvspinlock")
@@ -77,35 +77,38 @@ def _requested_cpus(resources: Source, *, has_topology: bool) -> int | None:
         text = part.text("cpu")
         if text is None:
             continue
-        if has_topology:
+        if has_topology or found is not None:
             part.miss("cpu", _SCHEDULING)
         else:
-            found = (
-                math.ceil(int(text[:-1]) / 1000)
-                if text.endswith("m") and text[:-1].isdigit()
-                else math.ceil(float(text))
-            )
+            found = _whole_cpus(part, text)
             part.note("cpu", f"taken as {found} vCPUs, as KubeVirt does where cpu gives none")
     return found
+
+
+def _whole_cpus(part: Source, text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9})(\.[0-9]{1,9})?(m?)", text, re.ASCII)
+    if match is None:
+        raise part.refuse("cpu", f"{text[:40]!r} is no number of processors such as 2 or 500m")
+    number = float(match.group(1) + (match.group(2) or ""))
+    return math.ceil(number / 1000 if match.group(3) else number)
 
 
 def read_memory(domain: Source) -> dict[str, Any] | None:
     """`spec.memory`; None where the document gives none (an instancetype may)."""
     memory, resources = domain.enter("memory"), domain.enter("resources")
-    guest, most = memory.text("guest"), memory.text("maxGuest")
+    guest, most = memory.size("guest"), memory.size("maxGuest")
     for key in ("requests", "limits"):
         part = resources.enter(key)
-        text = part.text("memory")
-        if text is None:
+        size = part.size("memory")
+        if size is None:
             continue
         if guest is None:
-            guest = text
+            guest = size
             part.note("memory", "taken as the guest's memory, as KubeVirt does where memory.guest is absent")
-        elif ByteSize(text) != ByteSize(guest):
+        elif size != guest:
             part.miss("memory", _SCHEDULING)
     pages = memory.enter("hugepages")
-    size = pages.text("pageSize")
-    if size:
+    if pages.text("pageSize"):
         pages.ledger.miss(
             pages.at("pageSize"),
             "huge pages are the host's",
@@ -113,9 +116,9 @@ def read_memory(domain: Source) -> dict[str, Any] | None:
         )
     if guest is None:
         return None
-    spec: dict[str, Any] = {"size": str(ByteSize(guest))}
-    if most and ByteSize(most) > ByteSize(guest):
-        spec["max"] = str(ByteSize(most))
+    spec: dict[str, Any] = {"size": str(guest)}
+    if most and most > guest:
+        spec["max"] = str(most)
     return spec
 
 

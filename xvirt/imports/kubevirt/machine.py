@@ -89,8 +89,8 @@ def _copy_labels(declared: Document, *sources: Source) -> None:
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     for metadata in sources:
-        labels.update(metadata.take("labels") or {})
-        found = metadata.take("annotations") or {}
+        labels.update(metadata.strings("labels"))
+        found = metadata.strings("annotations")
         annotations.update({key: value for key, value in found.items() if not key.startswith(_OWN_ANNOTATIONS)})
         for key in (*SERVER_METADATA, "uid", "generation", "namespace"):
             metadata.take(key)  # what an API server noted there
@@ -147,7 +147,7 @@ def _with_hostname(cloud_init: dict[str, Any] | None, spec: Source) -> dict[str,
 
 def _placement(spec: Source) -> dict[str, Any]:
     placement: dict[str, Any] = {}
-    selector = spec.take("nodeSelector")
+    selector = spec.strings("nodeSelector")
     if selector:
         placement["nodeSelector"] = {str(key): str(value) for key, value in selector.items()}
     tolerations = []

@@ -90,11 +90,11 @@ class Volumes:
         return self._claim(source.enter("persistentVolumeClaim"))
 
     def _empty_disk(self, source: Source) -> Backing:
-        return Backing(source={"size": str(ByteSize(source.text("capacity") or "0"))}, deletion_policy="Delete")
+        return Backing(source={"size": str(source.size("capacity") or 0)}, deletion_policy="Delete")
 
     def _host_disk(self, source: Source) -> Backing:
         path = source.text("path") or ""
-        kind, capacity = source.text("type"), source.text("capacity")
+        kind, capacity = source.text("type"), source.size("capacity")
         name = to_label(path.rpartition("/")[2])
         source.miss("shared", "a disk has one writer")
         name = self._put_image((name, to_label(path)), {"source": {"path": path}, "format": "raw"})
@@ -102,9 +102,7 @@ class Volumes:
         if kind == "DiskOrCreate":
             message += ", and must be there"
         self._ledger.note(source.at("path"), message)
-        return Backing(
-            source={"image": name, "copy": "Full", **({"size": str(ByteSize(capacity))} if capacity else {})}
-        )
+        return Backing(source={"image": name, "copy": "Full", **({"size": str(capacity)} if capacity else {})})
 
     def _cloud_init(self, source: Source) -> Backing:
         found: dict[str, Any] = {}
@@ -151,14 +149,14 @@ def read_data_volume(source: Source, manifests: Manifests, namespace: str) -> No
     disk: dict[str, Any] = {}
     size = _requested_size(spec)
     if size:
-        disk["size"] = str(ByteSize(size))
+        disk["size"] = str(size)
     content = _content(spec, name, manifests, namespace)
     if content:
         disk["source"] = content
     manifests.add(make("VirtualDisk", name, disk, namespace), written)
 
 
-def _requested_size(spec: Source) -> str | None:
+def _requested_size(spec: Source) -> ByteSize | None:
     for key in ("storage", "pvc"):
         if key not in spec:
             continue
@@ -166,7 +164,7 @@ def _requested_size(spec: Source) -> str | None:
         claim.take("accessModes")  # a volume of a host's pool has one writer
         claim.miss("storageClassName", "classes are the cluster's; the disk goes into pool default", "set spec.pool")
         claim.take("volumeMode")
-        return claim.enter("resources").enter("requests").text("storage")
+        return claim.enter("resources").enter("requests").size("storage")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from xvirt.imports.result import to_label
@@ -25,6 +26,10 @@ def plug_disk(stage: Stage, name: str, params: Source) -> None:
     for key in ("driver", "subdriver", "sourcetype"):
         params.take(key)  # the VirtualDisk knows its format
     is_cdrom = params.text("type") == "cdrom"
+    if target and target in stage.targets(name, spec).values():
+        params.take_all()
+        params.ledger.miss(params.at("target"), f"VirtualMachine {name} has a disk at {target}", "unplug it first")
+        return
     disk: dict[str, Any] = {"name": _free_name(spec, "disks", to_label(stem(path)) or "disk")}
     if is_cdrom:
         disk.update(source={"image": declare_image(stage, path)}, device="Cdrom", bus="sata")
@@ -36,6 +41,7 @@ def plug_disk(stage: Stage, name: str, params: Source) -> None:
     for key in ("cache", "io", "serial"):
         if text := params.text(key):
             disk[key] = text
+    stage.targets(name, spec)
     spec.setdefault("disks", []).append(
         {key: value for key, value in disk.items() if (key, value) != ("bus", "virtio")}
     )
@@ -113,7 +119,7 @@ def plug_nic(stage: Stage, name: str, params: Source) -> None:
     if kind == "l3bridge" or "switch" in params:
         params.miss("switch", _OVN, _OVN_REMEDY)
         params.miss("ip", _OVN, "reserve the address in the network's dhcp.hosts")
-    network = declare_network(stage, kind, options.get("source", ""), params.text("vlan"))
+    network = declare_network(stage, kind, options.get("source", ""), vlan_of(params, "vlan", params.text("vlan")))
     nic: dict[str, Any] = {"name": _free_name(spec, "nics", network), "network": network}
     mac, model = params.text("mac"), params.text("model")
     if mac:
@@ -211,13 +217,11 @@ def find_source(stage: Stage, path: str, params: Source) -> dict[str, Any]:
     return {"disk": name}
 
 
-def declare_network(stage: Stage, kind: str, source: str, vlan: str | None = None) -> str:
+def declare_network(stage: Stage, kind: str, source: str, vlan: int | None = None) -> str:
     """The VirtualNetwork that a card's type and source mean, declared where it is not yet."""
     name = to_label(f"{source}-vlan{vlan}" if vlan else source) or "default"
     if "bridge" in kind and stage.find("VirtualNetwork", name) is None:
-        stage.declare(
-            "VirtualNetwork", name, {"mode": "Bridge", "bridge": source, **({"vlan": int(vlan)} if vlan else {})}
-        )
+        stage.declare("VirtualNetwork", name, {"mode": "Bridge", "bridge": source, **({"vlan": vlan} if vlan else {})})
     return name
 
 
@@ -238,6 +242,18 @@ def read_bandwidth(params: Source) -> dict[str, Any]:
         if average:
             found[key] = limit
     return found
+
+
+def vlan_of(params: Source, key: str, text: str | None) -> int | None:
+    """A VLAN's number, where there is one. Raises InvalidSpec."""
+    return whole(params, key, text) if text else None
+
+
+def whole(params: Source, key: str, text: str) -> int:
+    """A whole number. Raises InvalidSpec."""
+    if not re.fullmatch("[0-9]{1,12}", text, re.ASCII):
+        raise params.refuse(key, f"{text[:40]!r} is no whole number")
+    return int(text)
 
 
 def size_of(params: Source, key: str, unit: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from xvirt.imports.result import to_label
 from xvirt.imports.source import Source
-from xvirt.imports.univirt.devices import declare_network, find_source, size_of, take_flags
+from xvirt.imports.univirt.devices import declare_network, find_source, size_of, take_flags, vlan_of, whole
 from xvirt.imports.univirt.stage import Stage
 from xvirt.imports.univirt.storage import declare_image
 from xvirt.imports.univirt.words import read_options, stem
@@ -33,8 +33,9 @@ def create(stage: Stage, name: str, params: Source) -> None:
     """createAndStartVMFromISO: virt-install's options."""
     for key in _HOW_IT_RAN:
         params.take(key)
+    stage.forget_targets(name)
     spec: dict[str, Any] = {"cpu": _cpu(params), "memory": _memory(params)}
-    disks = [_disk(stage, item, params) for item in _items(params, "disk")]
+    disks = [_disk(stage, item, params, name) for item in _items(params, "disk")]
     if (medium := params.text("cdrom")) is not None:
         for place, disk in enumerate(disks, 1):
             disk["bootOrder"] = place
@@ -61,10 +62,10 @@ def create(stage: Stage, name: str, params: Source) -> None:
 
 def _cpu(params: Source) -> dict[str, Any]:
     options = read_options(params.text("vcpus") or "1", "vcpus")
-    cpu: dict[str, Any] = {"cores": int(options.get("vcpus", "1"))}
+    cpu: dict[str, Any] = {"cores": whole(params, "vcpus", options.get("vcpus", "1"))}
     if "maxvcpus" in options:
-        cpu["max"] = int(options["maxvcpus"])
-    topology = {key: int(options[key]) for key in ("sockets", "cores", "threads") if key in options}
+        cpu["max"] = whole(params, "vcpus", options["maxvcpus"])
+    topology = {key: whole(params, "vcpus", options[key]) for key in ("sockets", "cores", "threads") if key in options}
     if topology:
         cpu["topology"] = {"sockets": 1, "cores": 1, **topology}
     model = read_options(params.text("cpu") or "", "model")
@@ -79,9 +80,9 @@ def _cpu(params: Source) -> dict[str, Any]:
 
 def _memory(params: Source) -> dict[str, Any]:
     options = read_options(params.text("memory") or "512", "memory")
-    found = {"size": f"{int(options.get('memory', '512'))}Mi"}
+    found = {"size": f"{whole(params, 'memory', options.get('memory', '512'))}Mi"}
     if "maxmemory" in options:
-        found["max"] = f"{int(options['maxmemory'])}Mi"
+        found["max"] = f"{whole(params, 'memory', options['maxmemory'])}Mi"
     return {key: str(ByteSize(value)) for key, value in found.items()}
 
 
@@ -93,7 +94,7 @@ def _items(params: Source, key: str) -> list[str]:
     return [str(item).strip() for item in items if str(item).strip()]
 
 
-def _disk(stage: Stage, text: str, params: Source) -> dict[str, Any]:
+def _disk(stage: Stage, text: str, params: Source, machine: str) -> dict[str, Any]:
     options = read_options(text, "path")
     path = options.pop("path", "") or options.pop("vol", "")
     name = to_label(stem(path)) or "disk"
@@ -101,15 +102,20 @@ def _disk(stage: Stage, text: str, params: Source) -> dict[str, Any]:
     if options.pop("device", "disk") == "cdrom":
         disk.update(source={"image": declare_image(stage, path)}, device="Cdrom", bus="sata")
     elif "size" in options and stage.find("VirtualDisk", name) is None and not path:
-        disk["source"] = {"size": f"{int(options.pop('size'))}Gi"}
+        disk["source"] = {"size": f"{whole(params, 'disk', options.pop('size'))}Gi"}
     else:
         options.pop("size", None)
         disk["source"] = find_source(stage, path, params)
-    for key in ("format", "driver_type", "sparse", "target"):
+    if target := options.pop("target", None):
+        stage.name_target(machine, target, name)
+    for key in ("format", "driver_type", "sparse"):
         options.pop(key, None)
     for key, ours in (("bus", "bus"), ("cache", "cache"), ("io", "io"), ("serial", "serial"), ("discard", "discard")):
         if key in options and "device" not in disk:
             disk[ours] = options.pop(key)
+    if disk.get("bus") == "ide" and not (params.text("machine") or "").startswith("pc"):
+        disk["bus"] = "sata"
+        params.ledger.note(params.at("disk"), f"{path}: IDE is machine pc's; taken as sata")
     if options.pop("readonly", "no") in ("yes", "on"):
         disk["readOnly"] = True
     for key in sorted(options):
@@ -135,7 +141,9 @@ def _nic(stage: Stage, text: str, place: int, params: Source) -> dict[str, Any] 
         return None
     nic: dict[str, Any] = {
         "name": f"nic{place}",
-        "network": declare_network(stage, kind, options.pop("source", "default"), options.pop("vlan", None)),
+        "network": declare_network(
+            stage, kind, options.pop("source", "default"), vlan_of(params, "network", options.pop("vlan", None))
+        ),
     }
     if "mac" in options:
         nic["mac"] = options.pop("mac").lower()
@@ -250,6 +258,7 @@ def delete(stage: Stage, name: str, params: Source) -> None:
                 "delete its VirtualDisks, or set their deletionPolicy",
             )
     params.miss("keep-nvram", "a deleted machine leaves no variables")
+    stage.forget_targets(name)
     stage.drop("VirtualMachine", "vm", name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 from xvirt.imports.result import Document, Manifests, make, to_label
@@ -10,7 +11,7 @@ from xvirt.imports.univirt.words import stem
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.meta import DEFAULT_NAMESPACE
 
-_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd"}
+_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 BUSES = {"vd": "virtio", "sd": "scsi", "hd": "sata"}
 """virsh's reading of a target's prefix; IDE, which q35 has not, becomes SATA."""
 FLAGS = ("live", "config", "persistent", "current", "print-xml", "verbose", "domain")
@@ -56,20 +57,34 @@ class Stage:
 
     def name_target(self, machine: str, target: str, disk: str) -> None:
         """An act chose a disk's target."""
-        self._targets.setdefault(machine, {})[target] = disk
+        self._targets.setdefault(machine, {})[disk] = target
+
+    def forget_targets(self, machine: str) -> None:
+        """The machine is made anew, or is gone."""
+        self._targets.pop(machine, None)
+
+    def targets(self, machine: str, spec: dict[str, Any]) -> dict[str, str]:
+        """Each disk's target. A disk keeps the one that it has; one that has none gets the first free one of its bus."""
+        disks: list[dict[str, Any]] = spec.get("disks", [])
+        names = {disk["name"] for disk in disks}
+        known = {disk: target for disk, target in self._targets.get(machine, {}).items() if disk in names}
+        known.update({disk["name"]: disk["name"] for disk in disks if disk.get("adopted")})
+        for disk in disks:
+            if disk["name"] not in known:
+                known[disk["name"]] = _free_target(_PREFIXES.get(disk.get("bus", "virtio"), "vd"), set(known.values()))
+        self._targets[machine] = known
+        return known
 
     def disk_at(self, machine: str, spec: dict[str, Any], target: str) -> dict[str, Any] | None:
-        """The disk that has a target, by what acts said, else in the order in which libvirt numbers them. A path means its volume."""
+        """The disk that has a target, by what acts said, else as libvirt numbers them. A path means its volume."""
         disks: list[dict[str, Any]] = spec.get("disks", [])
-        name = self._targets.get(machine, {}).get(target)
-        if name is None and "/" in target:
+        known = self.targets(machine, spec)
+        if "/" in target:
             name = to_label(stem(target))
             return next(
                 (disk for disk in disks if name in (disk["name"], (disk.get("source") or {}).get("disk"))), None
             )
-        if name is None:
-            name = _numbered(disks).get(target)
-        return next((disk for disk in disks if disk["name"] == name), None)
+        return next((disk for disk in disks if known[disk["name"]] == target), None)
 
 
 def wrong(params: Source, key: str, error: ValueError) -> InvalidSpec:
@@ -77,12 +92,8 @@ def wrong(params: Source, key: str, error: ValueError) -> InvalidSpec:
     return InvalidSpec([Problem(params.at(key), str(error))], params.ledger.subject)
 
 
-def _numbered(disks: list[dict[str, Any]]) -> dict[str, str]:
-    counts: dict[str, int] = {}
-    found: dict[str, str] = {}
-    for disk in disks:
-        prefix = _PREFIXES[disk.get("bus", "virtio")]
-        number = counts.get(prefix, 0)
-        counts[prefix] = number + 1
-        found[f"{prefix}{chr(ord('a') + number % 26)}"] = disk["name"]
-    return found
+def _free_target(prefix: str, taken: set[str]) -> str:
+    letters: list[str] = list(string.ascii_lowercase)
+    endings: list[str] = [*letters, *(first + second for first in letters for second in letters)]
+    free: list[str] = [prefix + ending for ending in endings if prefix + ending not in taken]
+    return free[0]
