@@ -50,14 +50,33 @@ def read_documents(documents: Iterable[Mapping[str, Any]], onto: Iterable[Docume
     """xVirt's documents for all of them, over `onto`: xVirt's documents that are there already. Raises InvalidSpec."""
     groups: dict[System | None, list[Mapping[str, Any]]] = {}
     for document in documents:
-        groups.setdefault(find_system(document), []).append(document)
+        system = find_system(document)
+        _check_metadata(document)
+        groups.setdefault(system, []).append(document)
     secrets = groups.pop(None, [])
     bases = list(onto)
+    for document in bases:
+        _check_metadata(document)
     before = copy.deepcopy(bases)  # acts change what they are played upon
     found = [read_univirt(groups.get(System.UNIVIRT, ()), bases)]
     found.append(read_kubevirt((*secrets, *groups.get(System.KUBEVIRT, ()))))
     found += [read_state(document) for document in groups.get(System.TERRAFORM, ())]
     return Imported(_join(found, before), tuple(report for part in found for report in part.reports))
+
+
+def _check_metadata(document: Mapping[str, Any]) -> None:
+    """Raises InvalidSpec where an object has no name to be read by. A state has none."""
+    if is_state(document):
+        return
+    subject = str(document.get("kind") or "the document")
+    metadata = document.get("metadata")
+    if not isinstance(metadata, Mapping):
+        raise InvalidSpec([Problem("metadata", "must be a map with a name")], subject)
+    if not metadata.get("name") and not (is_kubevirt(document) and metadata.get("generateName")):
+        raise InvalidSpec([Problem("metadata.name", "is missing")], subject)
+    for key in ("name", "namespace"):
+        if isinstance(metadata.get(key), Mapping | list):
+            raise InvalidSpec([Problem(f"metadata.{key}", "must be text")], subject)
 
 
 def _join(parts: Iterable[Imported], before: list[Document]) -> tuple[Document, ...]:

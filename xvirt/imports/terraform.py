@@ -72,6 +72,8 @@ class _Resource:
         self.name = str(item.get("name", ""))
         self.is_managed = item.get("mode", "managed") == "managed"
         instances = item.get("instances") or ()
+        if not isinstance(instances, list | tuple) or not all(isinstance(entry, Mapping) for entry in instances):
+            raise InvalidSpec([Problem("instances", "must be a list of maps")], f"{self.type}.{self.name}")
         self.instances = [entry["attributes"] for entry in instances if isinstance(entry.get("attributes"), Mapping)]
 
     @property
@@ -193,7 +195,10 @@ def _network(source: Source, manifests: Manifests, state: _State) -> None:
 
 def _subnet(text: str, *, has_dhcp: bool) -> dict[str, Any]:
     """The provider gives the host a network's first address, and hands out all that follow."""
-    network = ipaddress.ip_network(text, strict=False)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise InvalidSpec([Problem("addresses", str(error))], "libvirt_network") from error
     if network.num_addresses < 4:
         raise InvalidSpec(
             [Problem("addresses", f"{text} has no room for a guest", "use a larger network")], "libvirt_network"
@@ -231,7 +236,8 @@ def _domain(source: Source, manifests: Manifests, state: _State) -> None:
         spec["firmware"] = {"type": "Uefi"}
         source.note("firmware", "the node's own OVMF is used")
         source.take("nvram")
-    source.take("arch")
+    if (arch := source.text("arch")) not in (None, "x86_64"):
+        source.ledger.miss("arch", f"{arch}: xVirt runs x86-64 guests")
     spec["disks"] = [_disk(item, place, state) for place, item in enumerate(source.each("disk"))]
     spec["nics"] = [
         nic for place, item in enumerate(source.each("network_interface")) if (nic := _nic(item, place, state))
@@ -317,7 +323,7 @@ def _rest(source: Source, spec: dict[str, Any]) -> None:
         source.miss(key, _HOSTS, _PROFILE)
     if source.take("boot_device"):
         source.note("boot_device", "the first disk is booted from")
-    source.take("video")
+    source.miss("video")
 
 
 _READERS: dict[str, Callable[[Source, Manifests, _State], None]] = {

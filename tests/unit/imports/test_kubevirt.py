@@ -172,3 +172,22 @@ def test_limits_of_processors_win_over_requests() -> None:
 def test_what_is_no_map_of_labels_is_refused() -> None:
     with pytest.raises(InvalidSpec, match="must be a map"):
         read_documents([machine({"nodeSelector": ["x"]})])
+
+
+def test_native_io_has_no_cache() -> None:
+    disks = [{"name": "a", "disk": {}, "io": "native"}]
+    volumes = [{"name": "a", "emptyDisk": {"capacity": "1Gi"}}]
+    assert spec_of(read_documents([machine({"volumes": volumes}, {"disks": disks})]))["disks"][0]["cache"] == "none"
+
+
+def test_a_probe_that_waits_longer_than_is_had_is_noted() -> None:
+    imported = read_documents([machine({"readinessProbe": {"tcpSocket": {"port": 1}, "timeoutSeconds": 60}})])
+    assert noted(imported) == ["spec.template.spec.readinessProbe.timeoutSeconds"]
+
+
+@pytest.mark.parametrize("metadata", ["x", {}, {"name": ["x"]}, None])
+def test_an_object_without_a_name_is_refused(metadata: Any) -> None:
+    for document in ({**machine(), "metadata": metadata}, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}):
+        with pytest.raises(InvalidSpec) as caught:
+            read_documents([document])
+        assert caught.value.problems[0].path.startswith("metadata")

@@ -283,3 +283,15 @@ def test_a_number_that_is_none_is_refused_with_its_path(verb: str, params: dict[
     with pytest.raises(InvalidSpec) as caught:
         play(verb, params)
     assert caught.value.problems[0].path == f"spec.lifecycle.{verb}.{key}"
+
+
+def test_a_limit_of_zero_clears_a_cards_limit() -> None:
+    card = {"interface": "lan"}
+    tuned = play_all(("tuneNICQoS", {**card, "inbound": "100"}), ("tuneNICQoS", {**card, "inbound": "0"}))
+    assert "bandwidth" not in spec_of(tuned)["nics"][0]
+
+
+def test_a_pool_of_another_type_is_told_and_left_out() -> None:
+    imported = play("createPool", {"type": "nfs", "url": "h:/x"}, "VirtualMachinePool", "p")
+    assert [item["kind"] for item in imported.documents] == ["VirtualMachine"]
+    assert not imported.is_complete

@@ -114,6 +114,8 @@ def _settings(device: Source) -> dict[str, Any]:
         text = device.text(key)
         if text:
             found[ours] = text
+    if found.get("io") == "native" and "cache" not in found:
+        found["cache"] = "none"  # KubeVirt's choice for it
     order = device.integer("bootOrder")
     if order:
         found["bootOrder"] = order

@@ -35,6 +35,8 @@ def read_probe(spec: Source, key: str) -> dict[str, Any] | None:
         value = probe.integer(name)
         if value is not None:
             found[name] = min(value, TIMEOUT_MAX_S) if name == "timeoutSeconds" else value
+            if found[name] != value:
+                probe.note(name, f"{value} is more than xVirt waits; taken as {found[name]}")
     return found
 
 

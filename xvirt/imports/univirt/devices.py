@@ -157,8 +157,12 @@ def tune_nic(stage: Stage, name: str, params: Source) -> None:
     if nic is None:
         params.ledger.miss(params.at("interface"), f"VirtualMachine {name} has no such card", "name it by its mac")
         return
-    bandwidth = {**nic.get("bandwidth", {}), **read_bandwidth(params)}
-    nic["bandwidth"] = bandwidth
+    given = [key for key in ("inbound", "outbound") if params.text(key)]
+    kept = {key: limit for key, limit in nic.get("bandwidth", {}).items() if key not in given}
+    bandwidth = {**kept, **read_bandwidth(params)}
+    nic.pop("bandwidth", None)
+    if bandwidth:
+        nic["bandwidth"] = bandwidth
 
 
 _LIMITS = {

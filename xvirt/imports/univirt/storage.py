@@ -24,6 +24,7 @@ def create_pool(stage: Stage, name: str, params: Source) -> None:
             f"a pool of type {kind} has no counterpart",
             "mount it on the host and declare its directory",
         )
+        return
     stage.declare("StoragePool", name, {"path": path or "", **({"autostart": False} if autostart is False else {})})
 
 
