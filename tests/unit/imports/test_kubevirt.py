@@ -191,3 +191,13 @@ def test_an_object_without_a_name_is_refused(metadata: Any) -> None:
         with pytest.raises(InvalidSpec) as caught:
             read_documents([document])
         assert caught.value.problems[0].path.startswith("metadata")
+
+
+def test_a_data_volume_that_is_not_among_the_documents_is_told() -> None:
+    imported = read_documents([machine({"volumes": [{"name": "a", "dataVolume": {"name": "x"}}]})])
+    assert missed(imported) == ["spec.template.spec.volumes[0].dataVolume.name"]
+
+
+def test_a_command_that_is_no_list_is_refused() -> None:
+    with pytest.raises(InvalidSpec, match="must be a list"):
+        read_documents([machine({"livenessProbe": {"exec": {"command": "true"}}})])

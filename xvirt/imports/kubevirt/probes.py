@@ -21,7 +21,10 @@ def read_probe(spec: Source, key: str) -> dict[str, Any] | None:
     if "httpGet" in probe:
         found["httpGet"] = _http(probe.enter("httpGet"))
     if "exec" in probe:
-        found["exec"] = {"command": [str(item) for item in probe.enter("exec").take("command") or ()]}
+        command = probe.enter("exec").take("command") or ()
+        if not isinstance(command, list | tuple):
+            raise probe.enter("exec").refuse("command", "must be a list")
+        found["exec"] = {"command": [str(item) for item in command]}
     if "guestAgentPing" in probe:
         probe.enter("guestAgentPing")
         found["guestAgentPing"] = {}

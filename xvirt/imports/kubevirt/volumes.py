@@ -72,14 +72,17 @@ class Volumes:
 
     def _data_volume(self, source: Source) -> Backing:
         source.take("hotpluggable")
-        return Backing(source={"disk": self._label(source, "name")})
+        return self._declared(source, "name")
 
     def _claim(self, source: Source) -> Backing:
         source.take("hotpluggable")
-        name = self._label(source, "claimName")
+        return self._declared(source, "claimName")
+
+    def _declared(self, source: Source, key: str) -> Backing:
+        name = self._label(source, key)
         if self._manifests.find("VirtualDisk", self._namespace, name) is None:
             self._ledger.miss(
-                source.at("claimName"),
+                source.at(key),
                 f"the claim's content stays in the cluster; the machine waits for VirtualDisk {name}",
                 f"{_KEPT_BY_UPLOAD.format(name=name)}, and declare VirtualDisk {name} with source.image {name}",
             )
