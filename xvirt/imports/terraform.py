@@ -21,7 +21,7 @@ STATE_VERSION = 4
 PROVIDER = "dmacvicar/libvirt"
 _HOSTS = "is the host's"
 _PROFILE = "declare it in spec.domain under a profile that allows it"
-_COMPUTED = ("id", "timeouts", "metadata", "type", "emulator", "running", "autostart", "qemu_agent", "description")
+_COMPUTED = ("id", "timeouts", "metadata", "type", "emulator", "running", "autostart", "qemu_agent")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +186,10 @@ def _network(source: Source, manifests: Manifests, state: _State) -> None:
     subnets = [_subnet(str(item), has_dhcp=has_dhcp) for item in source.take("addresses") or ()]
     if subnets and mode != "bridge":
         spec["subnets"] = subnets
+    elif subnets:
+        source.ledger.miss("addresses", "addresses on a bridge of the host are given by the host's network")
+    if bridge and mode != "bridge":
+        source.ledger.note("bridge", "xVirt names the bridges that it makes")
     if domain := source.text("domain"):
         spec["domainName"] = domain
     if mtu := source.integer("mtu"):
@@ -324,6 +328,8 @@ def _rest(source: Source, spec: dict[str, Any]) -> None:
     if source.take("boot_device"):
         source.note("boot_device", "the first disk is booted from")
     source.miss("video")
+    if source.text("description"):
+        source.miss("description", "a machine has none", "write it as an annotation")
 
 
 _READERS: dict[str, Callable[[Source, Manifests, _State], None]] = {

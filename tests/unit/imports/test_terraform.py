@@ -41,3 +41,14 @@ def test_another_architecture_and_a_video_card_are_told() -> None:
     domain = {"name": "d", "arch": "aarch64", "video": [{"type": "virtio"}]}
     imported = read_documents([state("libvirt_domain", {"attributes": domain})])
     assert [problem.path for problem in imported.reports[0].unmapped] == ["arch", "video"]
+
+
+def test_a_description_is_told() -> None:
+    imported = read_documents([state("libvirt_domain", {"attributes": {"name": "d", "description": "mine"}})])
+    assert [problem.path for problem in imported.reports[0].unmapped] == ["description"]
+
+
+def test_what_a_bridge_network_says_of_addresses_is_told() -> None:
+    network = {"name": "n", "mode": "bridge", "bridge": "br0", "addresses": ["10.0.0.0/24"]}
+    imported = read_documents([state("libvirt_network", {"attributes": network})])
+    assert [problem.path for problem in imported.reports[0].unmapped] == ["addresses"]
