@@ -15,7 +15,7 @@ from xvirt.domainxml.mark import remove_mark
 from xvirt.domainxml.split import join_domain, split_domain
 from xvirt.domainxml.tree import canonical, parse_xml
 from xvirt.model.concise import concise_document
-from xvirt.model.exchange import ObjectRef
+from xvirt.model.exchange import AdoptCall, ObjectRef
 from xvirt.model.meta import ObjectMeta, Resource
 
 NAME = "legacy"
@@ -102,7 +102,7 @@ def test_row_10_what_it_reads_as_is_short(document: Document) -> None:
 
 def test_row_10_declaring_it_changes_nothing_but_the_mark(declared: Declared, document: Document) -> None:
     before = dumps(declared.node)
-    declared.apply(document)
+    declared.client.adopt(AdoptCall(domain_uuid=UUID, document=document))
     declared.wait(REF, is_ready, "Ready")
     assert dumps(declared.node) == before
 

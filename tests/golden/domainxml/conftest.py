@@ -22,6 +22,7 @@ from xvirt.model.codec import parse, to_document
 from xvirt.model.identity import host_name, inline_volume_name
 from xvirt.model.machine.disk import DiskDevice
 from xvirt.model.meta import Resource
+from xvirt.policy import log_path
 
 UID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 QEMU_CONF = """\
@@ -101,7 +102,8 @@ class Sample:
         """What the policy is told that the node computed."""
         context = self.context(self.domain_type)
         paths = [backing.path for backing in context.disks.values()]
-        paths += [path for path in (context.seed_path, context.console_log_path) if path]
+        paths += [context.seed_path] if context.seed_path else []
+        paths += [log_path(context.console_log_path)] if context.console_log_path else []
         paths += [name for item in context.networks.values() for name in (item.network, item.bridge) if name]
         return frozenset(paths)
 
