@@ -89,7 +89,9 @@ def _settled(client: Any, node: LiveNode, method: Method) -> dict[str, Any]:
     else:
         eventually(lambda: client.get(WEB).document["status"]["printableStatus"] == wanted)
     if method is Method.ADOPT:
-        eventually(lambda: client.get(ObjectRef(uid=HAND_MADE)).document["status"]["printableStatus"] == "Stopped")
+        eventually(
+            lambda: client.get(ObjectRef(uid=HAND_MADE)).document.get("status", {}).get("printableStatus") == "Stopped"
+        )
     state = _state(node)
     # An object that was released and is adopted again has a later generation than the tombstone.
     state["objects"] = {
