@@ -7,7 +7,7 @@ from typing import Any
 
 from xvirt.imports.result import to_label
 from xvirt.imports.source import Source
-from xvirt.imports.univirt.stage import BUSES, FLAGS, Stage, wrong
+from xvirt.imports.univirt.stage import BUSES, Stage, wrong
 from xvirt.imports.univirt.storage import declare_image
 from xvirt.imports.univirt.words import read_options, read_size, stem
 
@@ -21,7 +21,6 @@ def plug_disk(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     path, target = params.text("source") or "", params.text("target")
     for key in ("driver", "subdriver", "sourcetype"):
         params.take(key)  # the VirtualDisk knows its format
@@ -53,7 +52,6 @@ def unplug_disk(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     target = params.text("target") or ""
     disk = stage.disk_at(name, spec, target)
     if disk is None:
@@ -67,7 +65,6 @@ def manage_iso(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     for key in ("insert", "update", "block", "force"):
         params.take(key)
     target = params.text("path") or ""
@@ -90,7 +87,6 @@ def resize_attached(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     target = params.text("path") or ""
     disk = stage.disk_at(name, spec, target)
     size = size_of(params, "size", "k")
@@ -113,7 +109,6 @@ def plug_nic(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     kind = params.text("type") or "network"
     options = read_options(params.text("source") or "", "source")
     if kind == "l3bridge" or "switch" in params:
@@ -138,7 +133,6 @@ def unplug_nic(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     for key in ("type", "source", "vlan"):
         params.take(key)
     nic = _card(spec, params.text("mac") or "")
@@ -152,7 +146,6 @@ def tune_nic(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     nic = _card(spec, params.text("interface") or "")
     if nic is None:
         params.ledger.miss(params.at("interface"), f"VirtualMachine {name} has no such card", "name it by its mac")
@@ -186,7 +179,6 @@ def tune_disk(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     target = params.text("device") or ""
     disk = stage.disk_at(name, spec, target)
     if disk is None:
@@ -201,12 +193,6 @@ def tune_disk(stage: Stage, name: str, params: Source) -> None:
     disk["ioLimits"] = {field: limit for field, limit in limits.items() if limit.get("perSecond")}
     if not disk["ioLimits"]:
         del disk["ioLimits"]
-
-
-def take_flags(params: Source) -> None:
-    """How virsh was to do it. A declaration holds now and at each start, which is all of them."""
-    for key in FLAGS:
-        params.take(key)
 
 
 def find_source(stage: Stage, path: str, params: Source) -> dict[str, Any]:

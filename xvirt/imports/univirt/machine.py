@@ -7,8 +7,8 @@ from typing import Any
 
 from xvirt.imports.result import to_label
 from xvirt.imports.source import Source
-from xvirt.imports.univirt.devices import declare_network, find_source, size_of, take_flags, vlan_of, whole
-from xvirt.imports.univirt.stage import Stage
+from xvirt.imports.univirt.devices import declare_network, find_source, size_of, vlan_of, whole
+from xvirt.imports.univirt.stage import Stage, take_flags
 from xvirt.imports.univirt.storage import declare_image
 from xvirt.imports.univirt.words import read_options, stem
 from xvirt.model.quantity import ByteSize
@@ -266,7 +266,6 @@ def set_vcpus(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     for key in ("guest", "hotpluggable"):
         params.take(key)
     cpu = spec.setdefault("cpu", {})
@@ -285,7 +284,6 @@ def _resize(stage: Stage, name: str, params: Source, field: str) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     spec.setdefault("memory", {})[field] = size_of(params, "size", "k")
 
 
@@ -293,7 +291,6 @@ def set_boot_order(stage: Stage, name: str, params: Source) -> None:
     spec = stage.machine(name, params)
     if spec is None:
         return
-    take_flags(params)
     words = [word.strip() for word in (params.text("order") or "").split(",") if word.strip()]
     for item in (*spec.get("disks", []), *spec.get("nics", [])):
         item.pop("bootOrder", None)

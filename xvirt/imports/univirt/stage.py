@@ -14,7 +14,13 @@ from xvirt.model.meta import DEFAULT_NAMESPACE
 _PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 BUSES = {"vd": "virtio", "sd": "scsi", "hd": "sata"}
 """virsh's reading of a target's prefix; IDE, which q35 has not, becomes SATA."""
-FLAGS = ("live", "config", "persistent", "current", "print-xml", "verbose", "domain")
+_FLAGS = ("live", "config", "persistent", "current", "print-xml", "verbose", "domain")
+
+
+def take_flags(params: Source) -> None:
+    """How virsh was to do it. A declaration holds now and at each start, which is all of them."""
+    for key in _FLAGS:
+        params.take(key)
 
 
 class Stage:
@@ -26,7 +32,7 @@ class Stage:
         self._targets: dict[str, dict[str, str]] = {}
 
     def machine(self, name: str, params: Source) -> dict[str, Any] | None:
-        """The spec of a machine; None, and told, where it is not known."""
+        """The spec of a machine that an act is upon, whose flags are read; None, and told, where it is not known."""
         found = self.manifests.find("VirtualMachine", DEFAULT_NAMESPACE, name)
         if found is None:
             params.take_all()
@@ -36,6 +42,7 @@ class Stage:
                 "give its manifest with --onto, or the document that creates it before this one",
             )
             return None
+        take_flags(params)
         spec: dict[str, Any] = found["spec"]
         return spec
 
