@@ -40,7 +40,7 @@ def list_foreign(host: Host, store: Store) -> list[ForeignDomain]:
         if record.uuid in known:
             continue
         try:
-            if _read_mark(host, record.uuid) is not None:
+            if domain_mark(host, record.uuid) is not None:
                 continue
             obstacle = "" if record.persistence is Persistence.PERSISTENT else _TRANSIENT
         except NotFound:
@@ -78,7 +78,7 @@ def check_not_foreign(host: Host, stored: StoredObject) -> None:
     record = host.hypervisor.find_domain(stored.uid)
     if record is None:
         return
-    mark = _read_mark(host, stored.uid)
+    mark = domain_mark(host, stored.uid)
     if mark is None:
         message = f"uid {stored.uid} is the UUID of domain {record.name}, which is not ours"
         raise Conflict(f"{message}; adopt it, or leave the uid out", reason="UidTaken")
@@ -94,7 +94,7 @@ def find_adoptable(host: Host, uuid: str) -> DomainRecord:
     record = host.hypervisor.find_domain(uuid)
     if record is None:
         raise NotFound(f"no domain has UUID {uuid}; `xvirt get foreign` lists those that can be adopted")
-    mark = _read_mark(host, uuid)
+    mark = domain_mark(host, uuid)
     if mark is not None:
         raise Conflict(
             f"domain {record.name} is {mark.kind} {mark.namespace}/{mark.name} of authority {mark.authority};"
@@ -106,7 +106,8 @@ def find_adoptable(host: Host, uuid: str) -> DomainRecord:
     return record
 
 
-def _read_mark(host: Host, uuid: str) -> OwnershipMark | None:
+def domain_mark(host: Host, uuid: str) -> OwnershipMark | None:
+    """The mark in a domain's definition; None for a foreign one. Raises NotFound."""
     return read_mark(parse_xml(host.hypervisor.domain_xml(uuid, XmlView.INACTIVE)))
 
 

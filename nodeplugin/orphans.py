@@ -8,8 +8,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from nodeplugin.adoption import domain_mark
 from nodeplugin.converge.host import Host
-from nodeplugin.hypervisor.port import DomainRecord, VolumeFacts, XmlView
+from nodeplugin.hypervisor.port import DomainRecord, VolumeFacts
 from nodeplugin.plan.volume import volume_paths
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
@@ -60,7 +61,7 @@ class _Search:
         if record.uuid in self._uids:
             return None
         try:
-            return read_mark(parse_xml(self._host.hypervisor.domain_xml(record.uuid, XmlView.INACTIVE)))
+            return domain_mark(self._host, record.uuid)
         except NotFound:
             return None
 
