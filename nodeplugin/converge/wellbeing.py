@@ -93,12 +93,12 @@ class Wellbeing:
             run = self._judge_liveness(stored, domain, run)
         if run == stored.run:
             return stored
-        changes = {
-            "ready_in": run.ready_in,
-            "failed_in": run.failed_in,
-            "stop_grace_s": run.stop_grace_s,
-        }
-        kept = self._store.update_run(stored.uid, lambda newest: dataclasses.replace(newest, **changes))  # type: ignore[arg-type]
+        kept = self._store.update_run(
+            stored.uid,
+            lambda newest: dataclasses.replace(
+                newest, ready_in=run.ready_in, failed_in=run.failed_in, stop_grace_s=run.stop_grace_s
+            ),
+        )
         return dataclasses.replace(stored, run=kept)
 
     def readiness(self, desired: MachineDesired, observed: MachineObservation) -> Readiness | None:
@@ -133,7 +133,6 @@ class Wellbeing:
         if tally.health is not Health.FAILING or is_busy or not is_kept or self._has_job(domain.uuid):
             return run
         spec: VirtualMachineSpec = stored.resource.spec
-        assert spec.liveness_probe is not None or tally.health is Health.FAILING
         grace_s = spec.liveness_probe.termination_grace_period_seconds if spec.liveness_probe is not None else None
         message = (
             f"{tally.message}; shutting the machine down, runStrategy {spec.run_strategy.value} decides what comes next"
