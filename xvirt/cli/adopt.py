@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from xvirt import API_VERSION
 from xvirt.cli.failures import Failures, note
+from xvirt.cli.listing import Listing, print_listing
 from xvirt.cli.manifests import Sources, load_source
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
-from xvirt.cli.tables import clean, table, to_json, to_yaml
+from xvirt.cli.tables import clean, to_yaml
 from xvirt.cli.waiting import wait_for
 from xvirt.cli.words import WrongWords, check_name, parse_duration, short_name
 from xvirt.client.blocking import NodeClient
@@ -153,18 +153,14 @@ def get_foreign(session: Session, output: str | None, has_headings: bool) -> Non
     """Print the domains that nobody declares."""
     with session.connect() as client:
         found = client.list_foreign()
-    if output in ("yaml", "json"):
-        items = [_as_document(item) for item in found]
-        value = {"apiVersion": API_VERSION, "kind": "ForeignDomainList", "items": items}
-        click.echo((to_yaml(value) if output == "yaml" else to_json(value)).rstrip())
-    elif output == "name":
-        for item in found:
-            click.echo(clean(item.name))
-    elif found:
-        rows = _rows(found, is_wide=output == "wide")
-        click.echo(table(rows if has_headings else rows[1:]))
-    else:
-        note("No foreign domains found.")
+    listing = Listing(
+        kind="ForeignDomainList",
+        items=[_as_document(item) for item in found],
+        names=[clean(item.name) for item in found],
+        rows=lambda is_wide: _rows(found, is_wide=is_wide),
+        nothing="No foreign domains found.",
+    )
+    print_listing(listing, output, has_headings)
 
 
 def _rows(found: Sequence[ForeignDomain], *, is_wide: bool) -> list[list[str]]:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import click
-
-from xvirt import API_VERSION
-from xvirt.cli.failures import note
+from xvirt.cli.listing import Listing, print_listing
 from xvirt.cli.session import Session
-from xvirt.cli.tables import table, to_json, to_yaml
 from xvirt.model.exchange import Orphan
 from xvirt.model.quantity import ByteSize
 
@@ -21,17 +17,14 @@ def get_orphans(session: Session, namespace: str, output: str | None, has_headin
     """Print those of a namespace (empty: of all) and those of none."""
     with session.connect() as client:
         found = client.list_orphans(namespace)
-    if output in ("yaml", "json"):
-        value = {"apiVersion": API_VERSION, "kind": "OrphanList", "items": [as_document(item) for item in found]}
-        click.echo((to_yaml(value) if output == "yaml" else to_json(value)).rstrip())
-    elif output == "name":
-        for item in found:
-            click.echo(f"{item.kind.value.lower()}/{item.name}")
-    elif found:
-        rows = orphan_rows(found, is_wide=output == "wide", with_namespace=not namespace)
-        click.echo(table(rows if has_headings else rows[1:]))
-    else:
-        note(f"No orphans found in namespace {namespace}." if namespace else "No orphans found.")
+    listing = Listing(
+        kind="OrphanList",
+        items=[as_document(item) for item in found],
+        names=[f"{item.kind.value.lower()}/{item.name}" for item in found],
+        rows=lambda is_wide: orphan_rows(found, is_wide=is_wide, with_namespace=not namespace),
+        nothing=f"No orphans found in namespace {namespace}." if namespace else "No orphans found.",
+    )
+    print_listing(listing, output, has_headings)
 
 
 def orphan_rows(found: Sequence[Orphan], *, is_wide: bool, with_namespace: bool) -> list[list[str]]:
