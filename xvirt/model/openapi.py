@@ -7,6 +7,7 @@ Validation rules: https://kubernetes.io/docs/reference/using-api/cel/
 from __future__ import annotations
 
 import enum
+import inspect
 from typing import Any
 
 from xvirt import API_GROUP, API_VERSION
@@ -126,13 +127,19 @@ def object_schema(kind: Kind) -> Schema:
             "type": "object",
             "properties": {"name": {"type": "string", "pattern": LABEL, "maxLength": LABEL_MAX_LENGTH}},
         },
-        "spec": _class_schema(kind.spec, _Part.SPEC),
-        "status": _class_schema(kind.status, _Part.STATUS),
+        "spec": _section_schema(kind.spec, _Part.SPEC),
+        "status": _section_schema(kind.status, _Part.STATUS),
     }
     if any(item.json_name == "observedGeneration" for item in attributes(kind.status)):
         properties["status"]["default"] = {"observedGeneration": -1}
     required = {"required": ["spec"]} if find_problems(kind.spec, {}, "") or check_rules(kind.spec(), "") else {}
     return {"type": "object", "description": kind.doc, "properties": properties} | required
+
+
+def _section_schema(cls: type, part: _Part) -> Schema:
+    """`spec` or `status` as a whole, with what `kubectl explain` says of it: the first line of the class's docstring."""
+    first_line = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+    return {"description": first_line} | _class_schema(cls, part)
 
 
 def _class_schema(cls: type, part: _Part, key: str | None = None) -> Schema:

@@ -117,6 +117,23 @@ def test_a_crd_is_structural(kind: Kind) -> None:
 
 
 @EVERY_KIND
+def test_every_field_of_a_crd_has_a_text_for_kubectl_explain(kind: Kind) -> None:
+    whole = object_schema(kind)
+    assert whole["description"]
+    for section in ("spec", "status"):
+        for path, schema in schemas(whole["properties"][section], section):
+            is_entry = path.endswith(("[]", "{}"))  # told with the list or map that it is in
+            assert is_entry or schema.get("description"), path
+
+
+@EVERY_KIND
+def test_a_fresh_object_reads_as_not_yet_observed(kind: Kind) -> None:
+    status = object_schema(kind)["properties"]["status"]
+    assert status["default"] == {"observedGeneration": -1}
+    assert status["properties"]["observedGeneration"]["default"] == -1
+
+
+@EVERY_KIND
 def test_a_crd_bounds_whatever_can_grow(kind: Kind) -> None:
     for path, schema in schemas(object_schema(kind)["properties"]["spec"], "spec"):
         if schema.get("type") == "array":
