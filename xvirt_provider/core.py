@@ -1,7 +1,7 @@
 """What a resource's steps do, over the node's client: check, compare, create, read, update, delete. Knows nothing of Pulumi.
 
 Inputs are JSON values: `kind`, `metadata`, `spec`, `authority`, `owner` (the resource within its stack), and where they are not as by
-default `node`, `secrets`, `profile`, `waitFor`, `onTimeout`, `timeouts`. Outputs are the inputs and what the node says.
+default `node`, `secrets`, `profile`, `adopt`, `waitFor`, `onTimeout`, `timeouts`. Outputs are the inputs and what the node says.
 
 An object belongs to its stack (the authority) and to one resource of it (an annotation): a step that is repeated finds what it made, and
 two resources never share an object.
@@ -18,22 +18,21 @@ from xvirt import API_VERSION
 from xvirt.client.blocking import NodeClient
 from xvirt.model.changes import FieldDifference, field_changes
 from xvirt.model.codec import normalise
-from xvirt.model.errors import Conflict, DeadlineExceeded, NotFound, Problem, Unavailable, XvirtError
+from xvirt.model.errors import DeadlineExceeded, NotFound, Problem, Unavailable, XvirtError
 from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef, ObjectView, SecretContent, Token
 from xvirt.model.fields import Mutability
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
 from xvirt.model.validation import validate
+from xvirt_provider.adoption import OWNER, check_owner, take_over
 from xvirt_provider.naming import python_path
 from xvirt_provider.options import TIMEOUT_S, WAITS
 
 Values = Mapping[str, Any]
-OWNER = "xvirt.io/pulumi-resource"
-"""Annotation: the resource of its stack that declares an object."""
 POLL_S = 0.2
 _INPUTS = (
     *("kind", "metadata", "spec", "authority", "owner", "node"),
-    *("secrets", "profile", "waitFor", "onTimeout", "timeouts"),
+    *("secrets", "profile", "adopt", "waitFor", "onTimeout", "timeouts"),
 )
 
 
@@ -76,6 +75,8 @@ def check(inputs: Values) -> tuple[Problem, ...]:
     """Everything wrong with a resource's inputs, by the rules that every way in shares; paths in a program's words."""
     cls = BY_NAME[inputs["kind"]].spec
     problems = [dataclasses.replace(item, path=python_path(cls, item.path)) for item in validate(document_of(inputs))]
+    if not isinstance(inputs.get("adopt", ""), str):
+        problems.append(Problem("adopt", "must be text", "give a domain's name or UUID"))
     if inputs.get("waitFor") not in (None, *WAITS):
         problems.append(
             Problem("options.wait_for", f"{inputs['waitFor']!r} is not known", f"use one of {', '.join(WAITS)}")
@@ -124,27 +125,19 @@ def _call(inputs: Values, dry_run: DryRun = DryRun.NONE) -> ApplyCall:
 
 
 def create(client: NodeClient, inputs: Values) -> dict[str, Any]:
-    """Declare the object, or find it declared by this resource before; wait; outputs. Raises XvirtError."""
-    _check_owner(client, inputs)
+    """Declare the object, or find it declared by this resource before, or take over what `adopt` names; wait; outputs. Raises
+    XvirtError."""
+    ref, owner = ref_of(inputs), inputs["owner"]
+    if inputs.get("adopt"):
+        take_over(client, ref, _call(inputs), inputs["adopt"], owner)
+    else:
+        check_owner(client, ref, inputs["authority"], owner)
     return _apply_and_wait(client, inputs, "create")
 
 
 def update(client: NodeClient, inputs: Values) -> dict[str, Any]:
     """Declare the object as it is to be now; wait; outputs. Raises XvirtError."""
     return _apply_and_wait(client, inputs, "update")
-
-
-def _check_owner(client: NodeClient, inputs: Values) -> None:
-    try:
-        found = client.get(ref_of(inputs))
-    except NotFound:
-        return
-    owner = (found.document["metadata"].get("annotations") or {}).get(OWNER)
-    if found.ref.authority == inputs["authority"] and owner != inputs["owner"]:
-        raise Conflict(
-            f"{found.ref} is declared by resource {owner} of this stack; give one of the two another name, or this one an alias",
-            reason="OwnedByAnother",
-        )
 
 
 def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, Any]:

@@ -45,8 +45,7 @@ class Declared(Resource, module="xvirt", name="Declared"):
         }
         if common.get(SECRETS) is not None:
             props[SECRETS] = pulumi.Output.secret(common[SECRETS])
-        if common.get("profile") is not None:
-            props["profile"] = common["profile"]
+        props.update({key: common[key] for key in ("profile", "adopt") if common.get(key) is not None})
         if node is not None:
             props["node"] = node.to_input()
         if options is not None:

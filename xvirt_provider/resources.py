@@ -61,6 +61,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
+        adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -82,6 +83,8 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
         :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
+            where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
         :param options: What a step waits for, and how long.
         """
@@ -100,6 +103,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
             "annotations": annotations,
             "secrets": secrets,
             "profile": profile,
+            "adopt": adopt,
             "node": node,
             "options": options,
         }
@@ -144,6 +148,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
+        adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -173,6 +178,8 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
         :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
+            where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
         :param options: What a step waits for, and how long.
         """
@@ -196,6 +203,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
             "annotations": annotations,
             "secrets": secrets,
             "profile": profile,
+            "adopt": adopt,
             "node": node,
             "options": options,
         }
@@ -237,6 +245,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
+        adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -258,6 +267,8 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
         :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
+            where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
         :param options: What a step waits for, and how long.
         """
@@ -276,6 +287,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
             "annotations": annotations,
             "secrets": secrets,
             "profile": profile,
+            "adopt": adopt,
             "node": node,
             "options": options,
         }
@@ -318,6 +330,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
+        adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -339,6 +352,8 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
         :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
+            where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
         :param options: What a step waits for, and how long.
         """
@@ -358,6 +373,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
             "annotations": annotations,
             "secrets": secrets,
             "profile": profile,
+            "adopt": adopt,
             "node": node,
             "options": options,
         }
@@ -420,6 +436,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         annotations: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
+        adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -462,6 +479,9 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
         :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param adopt: Take over what is there, as it is: the domain that has this name or UUID and that nobody
+            declares, or an object of this stack; refused where anything of it would change, or somebody else has
+            it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
         :param options: What a step waits for, and how long.
         """
@@ -493,6 +513,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
             "annotations": annotations,
             "secrets": secrets,
             "profile": profile,
+            "adopt": adopt,
             "node": node,
             "options": options,
         }

@@ -29,6 +29,11 @@ _COMMON = (
         "Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the state.",
     ),
     ("profile", "str | None", "Policy profile to ask for; absent: the best that the node grants."),
+    (
+        "adopt",
+        "pulumi.Input[str] | None",
+        "Take over what is there, as it is: {adopt}; refused where anything of it would change, or somebody else has it.",
+    ),
     ("node", "XVirtNode | None", "Node that it lives on; absent: the stack's (`xvirt:node`)."),
     ("options", "Options | None", "What a step waits for, and how long."),
 )
@@ -158,7 +163,7 @@ def _direct(cls: Any) -> Iterator[Any]:
 def _resource(kind: Kind) -> Iterator[str]:
     fields = sorted(attributes(kind.spec), key=lambda item: not item.is_required)
     outputs = (*_OUTPUTS, *_outputs_of(kind.name))
-    common = [entry for entry in _COMMON if not (kind.scope.value == "Cluster" and entry[0] == "namespace")]
+    common = _common(kind)
     taken = {item.name for item in fields}
     assert not taken & {name for name, _, _ in (*common, *outputs)}, taken
     yield f'class {kind.name}(Declared, module="xvirt", name="{kind.name}"):'
@@ -194,6 +199,17 @@ def _resource(kind: Kind) -> Iterator[str]:
     yield ""
     yield "    def _outputs(self) -> tuple[str, ...]:"
     yield f"        return ({', '.join(repr(name).replace(chr(39), chr(34)) for name, _, _ in outputs)},)"
+
+
+def _common(kind: Kind) -> list[tuple[str, str, str]]:
+    adopted = "the object of this stack that has this name or uid"
+    if kind.name == "VirtualMachine":
+        adopted = "the domain that has this name or UUID and that nobody declares, or an object of this stack"
+    return [
+        (name, annotation, text.replace("{adopt}", adopted))
+        for name, annotation, text in _COMMON
+        if not (kind.scope.value == "Cluster" and name == "namespace")
+    ]
 
 
 def _outputs_of(kind: str) -> tuple[tuple[str, str, str], ...]:
