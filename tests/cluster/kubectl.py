@@ -1,0 +1,51 @@
+"""Runs kubectl as users do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl with one kubeconfig and namespace."""
+
+    kubeconfig: Path
+    namespace: str
+
+    def __call__(self, *arguments: str, stdin: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run it; `stdin` may be text or documents. With `check`, fails with what it printed."""
+        text = stdin if isinstance(stdin, str) or stdin is None else yaml.safe_dump_all(stdin)
+        done = subprocess.run(
+            [program(), "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments],
+            input=text,
+            text=True,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            # Discovery is cached below HOME for hours, by host and port.
+            env={**os.environ, "HOME": str(self.kubeconfig.parent)},
+        )
+        assert done.returncode == 0 or not check, f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}"
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """Its output as JSON."""
+        return json.loads(self(*arguments, "-o", "json").stdout)
+
+
+def program() -> str:
+    """The environment's kubectl, or the machine's."""
+    own = Path(sys.executable).with_name("kubectl")
+    found = str(own) if own.exists() else shutil.which("kubectl")
+    assert found, "kubectl is not there; run ./dev setup"
+    return found
