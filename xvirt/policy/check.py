@@ -26,7 +26,7 @@ TABLES: Mapping[str, Mapping[str, Table]] = {
 """Profile -> name of a document's root element -> its rules; `privileged` has none."""
 GRANT = "`profiles` of the client or of the namespace in the node's config"
 """Where an administrator grants a profile."""
-_INERT_METADATA = frozenset({MARK_NAMESPACE, "http://libosinfo.org/xmlns/libvirt/domain/1.0"})
+INERT_METADATA = frozenset({MARK_NAMESPACE, "http://libosinfo.org/xmlns/libvirt/domain/1.0"})
 """The node's own mark, and the name of the guest's operating system."""
 LISTED_MAX = 20
 """Violations that one message lists."""
@@ -124,7 +124,7 @@ class _Judge:
             return
         for child in _elements(element):
             name = etree.QName(child)
-            if name.namespace not in _INERT_METADATA:
+            if name.namespace not in INERT_METADATA:
                 yield self._deny(f"{place}/{name.localname}", "metadata", "element")
 
     def _deny(self, place: str, path: str, what: str) -> Violation:
@@ -139,13 +139,13 @@ class _Judge:
         )
 
     def _violation(self, place: str, rule: str, path: str) -> Violation:
-        wider = self._kind == "domain" and _widens(path)
+        wider = self._kind == "domain" and widens(path)
         allowed_by = "baseline" if self._profile == "restricted" and wider else "privileged"
         remedy = f"remove it, or ask an administrator for profile {allowed_by} ({GRANT})"
         return Violation(place, rule, remedy, allowed_by)
 
 
-def _widens(path: str) -> bool:
+def widens(path: str) -> bool:
     """Whether `baseline` allows more at a path than `restricted`."""
     return path == "metadata" or (path in BASELINE and BASELINE[path] != RESTRICTED.get(path))
 

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 
 from xvirt.domainxml.filters import FILTERS
 from xvirt.policy.allowed import Allowed, Table, below, element, leaves, settings
-from xvirt.policy.predicates import anything, disk_target, log_of_node, mac, number, of_node, one_of, plain, switch
+from xvirt.policy.predicates import (
+    anything,
+    disk_target,
+    log_of_node,
+    mac,
+    network_of_node,
+    number,
+    of_node,
+    one_of,
+    plain,
+    switch,
+)
 
 _DRIVER = {"iommu": switch, "ats": switch, "packed": switch, "page_per_vq": switch}
 _PLACE = settings("type domain bus slot function multifunction controller target unit port base", plain)
@@ -60,7 +71,7 @@ _STORAGE: dict[str, Allowed] = {
 _NETWORK: dict[str, Allowed] = {
     "interface": element(type=one_of("network", "bridge")),
     "interface/mac": element(address=mac),
-    "interface/source": element(network=of_node, bridge=of_node),
+    "interface/source": element(network=network_of_node, bridge=of_node),
     "interface/model": element(type=plain),
     "interface/driver": Allowed(
         {
