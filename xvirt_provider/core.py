@@ -26,7 +26,8 @@ from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
 from xvirt.model.validation import validate
 from xvirt_provider.adoption import OWNER, check_owner, take_over
 from xvirt_provider.naming import python_path
-from xvirt_provider.options import TIMEOUT_S, WAITS
+from xvirt_provider.options import TIMEOUT_S
+from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 
 Values = Mapping[str, Any]
 POLL_S = 0.2
@@ -77,11 +78,7 @@ def check(inputs: Values) -> tuple[Problem, ...]:
     problems = [dataclasses.replace(item, path=python_path(cls, item.path)) for item in validate(document_of(inputs))]
     if not isinstance(inputs.get("adopt", ""), str):
         problems.append(Problem("adopt", "must be text", "give a domain's name or UUID"))
-    if inputs.get("waitFor") not in (None, *WAITS):
-        problems.append(
-            Problem("options.wait_for", f"{inputs['waitFor']!r} is not known", f"use one of {', '.join(WAITS)}")
-        )
-    return tuple(problems)
+    return (*problems, *check_wait(inputs))
 
 
 def compare(olds: Values, news: Values) -> Difference:
@@ -159,6 +156,8 @@ def _wait(client: NodeClient, inputs: Values, view: ObjectView, limit_s: float) 
     reached = _REACHED[wanted]
     deadline = time.monotonic() + limit_s
     while not reached(view.document):
+        if wanted == "cloud-init" and has_failed(view.document):
+            return view, f"{view.ref}: {CLOUD_INIT_FAILED}"
         if time.monotonic() >= deadline:
             return view, f"{view.ref} is not {wanted} after {limit_s:g} s: {_state_of(view.document)}"
         time.sleep(POLL_S)
@@ -208,6 +207,7 @@ _REACHED: dict[str, Callable[[Any], bool]] = {
     "running": _is_running,
     "address": lambda document: _is_running(document) and bool(_addresses(document)),
     "agent": _is_true("AgentConnected"),
+    "cloud-init": _is_true("Ready"),
     "ready": _is_true("Ready"),
 }
 

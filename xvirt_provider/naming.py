@@ -1,35 +1,10 @@
-"""Python's names in a program, JSON's in a document: `run_strategy` is `runStrategy`, by the model's own table and no other rule."""
+"""JSON's names of a document in a program's words: `runStrategy` is `run_strategy`, by the model's own table and no other rule."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from xvirt.model.fields import Attribute, attributes, element_type, is_spec_class
-
-
-def to_json_names(cls: type, value: Any) -> Any:
-    """A map that stands for a spec dataclass, with JSON's names. Names that are no field's, and what is no map (an unknown of a preview),
-    stay as they are, for the check to tell."""
-    if not isinstance(value, Mapping):
-        return value
-    known = {item.name: item for item in attributes(cls)}
-    return {
-        known[key].json_name if key in known else key: _convert(known.get(key), entry)
-        for key, entry in value.items()
-        if entry is not None
-    }
-
-
-def _convert(item: Attribute | None, value: Any) -> Any:
-    if item is None:
-        return value
-    inner: Any = element_type(item.annotation)
-    if is_spec_class(inner) and isinstance(value, list | tuple):
-        return [to_json_names(inner, entry) for entry in value]
-    if is_spec_class(item.annotation):
-        return to_json_names(item.annotation, value)
-    return value
+from xvirt.model.fields import attributes, element_type, is_spec_class
 
 
 def python_path(cls: type, path: str) -> str:

@@ -28,7 +28,7 @@ from xvirt_provider.arguments import (
 )
 from xvirt_provider.connection import XVirtNode
 from xvirt_provider.declared import Declared
-from xvirt_provider.options import Options
+from xvirt_provider.options import Options, Target
 
 
 class StoragePool(Declared, module="xvirt", name="StoragePool"):
@@ -63,6 +63,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
+        target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -82,10 +83,13 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         :param annotations: Free text for tools.
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
-        :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param profile: Policy profile to ask for; absent: the stack's (`xvirt:profile`), else the best that is
+            granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
+            `node`.
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
@@ -105,6 +109,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
             "profile": profile,
             "adopt": adopt,
             "node": node,
+            "target": target,
             "options": options,
         }
         super().__init__(resource_name, spec, common, opts)
@@ -150,6 +155,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
+        target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -172,15 +178,18 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         :param network: Everything else that libvirt can do with a network: a tree laid over the generated network
             XML, strings only. Changed at the next start.
         :param name: Name of the object; absent: the resource's.
-        :param namespace: Namespace of the object; absent: `default`.
+        :param namespace: Namespace of the object; absent: the stack's (`xvirt:namespace`), else `default`.
         :param labels: Labels to select by.
         :param annotations: Free text for tools.
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
-        :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param profile: Policy profile to ask for; absent: the stack's (`xvirt:profile`), else the best that is
+            granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
+            `node`.
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
@@ -205,6 +214,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
             "profile": profile,
             "adopt": adopt,
             "node": node,
+            "target": target,
             "options": options,
         }
         super().__init__(resource_name, spec, common, opts)
@@ -247,6 +257,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
+        target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -261,15 +272,18 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
         :param deletion_policy: Delete removes the copy with the object, once no disk is based on it. Default:
             Delete. Changed live.
         :param name: Name of the object; absent: the resource's.
-        :param namespace: Namespace of the object; absent: `default`.
+        :param namespace: Namespace of the object; absent: the stack's (`xvirt:namespace`), else `default`.
         :param labels: Labels to select by.
         :param annotations: Free text for tools.
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
-        :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param profile: Policy profile to ask for; absent: the stack's (`xvirt:profile`), else the best that is
+            granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
+            `node`.
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
@@ -289,6 +303,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
             "profile": profile,
             "adopt": adopt,
             "node": node,
+            "target": target,
             "options": options,
         }
         super().__init__(resource_name, spec, common, opts)
@@ -332,6 +347,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
+        target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -346,15 +362,18 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
         :param deletion_policy: Retain leaves the volume when the object is deleted. Default: Retain. Changed live.
         :param host: Host that it lies on. Changed by replacing.
         :param name: Name of the object; absent: the resource's.
-        :param namespace: Namespace of the object; absent: `default`.
+        :param namespace: Namespace of the object; absent: the stack's (`xvirt:namespace`), else `default`.
         :param labels: Labels to select by.
         :param annotations: Free text for tools.
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
-        :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param profile: Policy profile to ask for; absent: the stack's (`xvirt:profile`), else the best that is
+            granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
+            `node`.
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
@@ -375,6 +394,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
             "profile": profile,
             "adopt": adopt,
             "node": node,
+            "target": target,
             "options": options,
         }
         super().__init__(resource_name, spec, common, opts)
@@ -438,6 +458,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
         node: XVirtNode | None = None,
+        target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -473,16 +494,19 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         :param domain: Everything else libvirt can do: a tree laid over the generated domain XML, strings only.
             Changed at the next start.
         :param name: Name of the object; absent: the resource's.
-        :param namespace: Namespace of the object; absent: `default`.
+        :param namespace: Namespace of the object; absent: the stack's (`xvirt:namespace`), else `default`.
         :param labels: Labels to select by.
         :param annotations: Free text for tools.
         :param secrets: Content of the Secrets that the document names: `{name: {key: text}}`. Kept encrypted in the
             state.
-        :param profile: Policy profile to ask for; absent: the best that the node grants.
+        :param profile: Policy profile to ask for; absent: the stack's (`xvirt:profile`), else the best that is
+            granted.
         :param adopt: Take over what is there, as it is: the domain that has this name or UUID and that nobody
             declares, or an object of this stack; refused where anything of it would change, or somebody else has
             it.
         :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
+            `node`.
         :param options: What a step waits for, and how long.
         """
         spec: dict[str, Any] = {
@@ -515,6 +539,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
             "profile": profile,
             "adopt": adopt,
             "node": node,
+            "target": target,
             "options": options,
         }
         super().__init__(resource_name, spec, common, opts)
