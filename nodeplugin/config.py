@@ -5,21 +5,17 @@ from __future__ import annotations
 import dataclasses
 import enum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from nodeplugin.config_lines import refuse
 from nodeplugin.images.limits import DEFAULT_LIMITS
 from nodeplugin.images.policy import PrivateAddresses
-from nodeplugin.logs import LogFormat, LogLevel
-from xvirt import API_VERSION
 from xvirt.model.authority import LOCAL, STACKS, is_served
-from xvirt.model.codec import decode
-from xvirt.model.documents import load_documents
-from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.model.errors import Problem
 from xvirt.model.fields import Format, Mutability, Rule, field
 from xvirt.model.limits import VOLUME_MAX_BYTES, VOLUME_MIN_BYTES
 from xvirt.model.quantity import ByteSize
-from xvirt.model.validation import check_rules, validate_value
+from xvirt.process.config import find_unreadable, is_address, read_config
+from xvirt.process.logs import LogFormat, LogLevel
 
 FIXED = Mutability.RESTART
 KIND = "NodeConfig"
@@ -114,13 +110,6 @@ def _profiles_are_known(config: NodeConfig) -> bool:
     return all(set(profiles) <= known for profiles in given)
 
 
-def is_address(text: str) -> bool:
-    """Whether a text is `address:port`."""
-    host, colon, port = text.rpartition(":")
-    is_host = host.startswith("[") and host.endswith("]") if ":" in host else bool(host)
-    return bool(colon) and is_host and port.isascii() and port.isdigit() and int(port) <= 65535
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NodeConfig:
     """Everything that an administrator decides about a node."""
@@ -204,44 +193,13 @@ class NodeConfig:
 
 def load_config(path: Path) -> NodeConfig:
     """Read and check a config file. Raises InvalidSpec with every mistake."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise InvalidSpec([Problem("", f"cannot be read: {error.strerror}")], str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InvalidSpec([Problem("", f"is not UTF-8 text (byte {error.start})")], str(path)) from error
-    documents = load_documents(text, str(path))
-    if len(documents) != 1:
-        raise InvalidSpec([Problem("", f"holds {len(documents)} documents, one is wanted")], str(path))
-    document: dict[str, Any] = dict(documents[0].document)
-    problems = [
-        Problem(key, f"must be {wanted}", f"write {key}: {wanted}")
-        for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND))
-        if document.pop(key, None) != wanted
-    ]
-    problems += validate_value(NodeConfig, document)
-    if problems:
-        raise refuse(problems, str(path), text)
-    config = decode(NodeConfig, document)
-    problems = [*check_rules(config, ""), *check_files(config)]
-    if problems:
-        raise refuse(problems, str(path), text)
-    return config
+    return read_config(path, NodeConfig, KIND, check_files)
 
 
 def check_files(config: NodeConfig) -> list[Problem]:
     """Files that are named and cannot be read."""
-    if config.tls is None:
+    tls = config.tls
+    if tls is None:
         return []
-    problems = []
-    for key, name in (
-        ("certificate", config.tls.certificate),
-        ("key", config.tls.key),
-        ("clientCa", config.tls.client_ca),
-    ):
-        try:
-            Path(name).open("rb").close()
-        except OSError as error:
-            remedy = "make it with `xvirt node init-pki`, or correct the path"
-            problems.append(Problem(f"tls.{key}", f"{name} cannot be read: {error.strerror}", remedy))
-    return problems
+    files = (("tls.certificate", tls.certificate), ("tls.key", tls.key), ("tls.clientCa", tls.client_ca))
+    return find_unreadable(files, "make it with `xvirt node init-pki`, or correct the path")

@@ -28,7 +28,6 @@ from nodeplugin.hypervisor.volumes import QemuImgVolumes
 from nodeplugin.images.limits import ImageLimits
 from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.images.transfers import Transfers
-from nodeplugin.logs import LogFormat, LogLevel, start_logging
 from nodeplugin.metrics.instruments import Instruments
 from nodeplugin.monitor import Monitor
 from nodeplugin.notify import Watchdog, notify, watchdog_interval_s
@@ -42,8 +41,10 @@ from nodeplugin.store import Store
 from nodeplugin.vitals import Vitals
 from xvirt import __version__
 from xvirt.model.authority import LOCAL
-from xvirt.model.errors import InvalidSpec, Unavailable, XvirtError
+from xvirt.model.errors import Unavailable, XvirtError
 from xvirt.model.exchange import Caller
+from xvirt.process.config import explain
+from xvirt.process.logs import LogFormat, LogLevel, start_logging
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +81,6 @@ def run() -> None:
             print(f"xvirt-node: {line}", file=sys.stderr)
         _leave(1)
     _leave(0)
-
-
-def explain(error: XvirtError) -> list[str]:
-    """A line for each thing that is wrong."""
-    if isinstance(error, InvalidSpec) and error.reason == "InvalidConfig":
-        return [str(problem) for problem in error.problems]
-    return [error.message]
 
 
 def _leave(code: int) -> NoReturn:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from nodeplugin import main
-from nodeplugin.config import NodeConfig, is_address, load_config
-from nodeplugin.config_lines import find_lines
-from nodeplugin.logs import LogFormat, LogLevel
+from nodeplugin.config import NodeConfig, load_config
 from xvirt.model.errors import InvalidSpec
+from xvirt.process.logs import LogFormat, LogLevel
 
 HEAD = "apiVersion: xvirt.io/v1alpha1\nkind: NodeConfig\n"
 
@@ -95,21 +94,6 @@ def test_what_is_no_config_at_all_is_refused(tmp_path: Path, content: bytes, mes
     path.write_bytes(content)
     with pytest.raises(InvalidSpec, match=message):
         load_config(path)
-
-
-def test_lines_are_found_in_flow_style_and_lists() -> None:
-    lines = find_lines("a: {b: 1,\n  c: 2}\nd:\n- x\n- e: 1\n")
-    assert (lines["a.b"], lines["a.c"], lines["d[0]"], lines["d[1].e"]) == (1, 2, 4, 5)
-
-
-@pytest.mark.parametrize("text", ["127.0.0.1:1", "host.example:65535", "[::1]:9443"])
-def test_addresses(text: str) -> None:
-    assert is_address(text)
-
-
-@pytest.mark.parametrize("text", ["::1:9443", "host", "host:x", "host:65536", ":1", "h:\u0661"])
-def test_no_addresses(text: str) -> None:
-    assert not is_address(text)
 
 
 class Left(Exception):
