@@ -1,0 +1,198 @@
+"""The holder pod of a machine: it asks the cluster's own scheduler for the machine's room and keeps it. Pure.
+
+The machine's QEMU is not in it. Its one container waits; it does not end by SIGTERM, and a finalizer keeps the pod counted until the
+machine's host has let go (facts: the scheduler stops counting a pod whose containers have ended).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from xvirt import API_VERSION
+from xvirt.model.quantity import ByteSize
+from xvirt.operator.machines.records import Holder, Machine
+from xvirt.operator.names import (
+    EXTENDED_PREFIX,
+    FINALIZER,
+    HOLDER_CONTAINER,
+    HOST_LABEL,
+    MEMORY_RESOURCE,
+    PINNED_ANNOTATION,
+    SLOTS_RESOURCE,
+    VCPUS_RESOURCE,
+    VM_NAME_LABEL,
+    VM_UID_LABEL,
+)
+
+NAME_MAX_LENGTH = 63
+"""A pod's name is also its host name."""
+_DIGEST_LENGTH = 10
+_MIB = 1 << 20
+_HOLDER_USER = 65532
+_STAY = tuple(
+    {"key": f"node.kubernetes.io/{taint}", "operator": "Exists", "effect": "NoExecute"}
+    for taint in ("not-ready", "unreachable")
+)
+"""Whether a host is lost is the operator's to judge, by proof; the cluster's own eviction would only hide that a machine runs there."""
+_FOREIGN_LABELS = ("app.kubernetes.io/managed-by", "pod-template-hash", "controller-revision-hash")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HolderSettings:
+    """What an administrator decides of all holders.
+
+    `cpu_allocation_ratio`: vCPUs for one requested CPU. `memory_overcommit_percent`: machines' memory in percent of what is requested
+    for it. `overhead_bytes`: what a QEMU takes beside its guest's memory, before that of vCPUs and page tables.
+    """
+
+    image: str = "ghcr.io/xvirt/holder:latest"
+    priority_class: str = "xvirt-machines"
+    cpu_allocation_ratio: int = 1
+    memory_overcommit_percent: int = 100
+    overhead_bytes: int = 128 * _MIB
+    grace_period_s: int = 30 * 24 * 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """The room that a machine takes, in what pods ask for."""
+
+    cpu_milli: int
+    memory_bytes: int
+    vcpus: int
+    guest_mib: int
+
+    @property
+    def requests(self) -> dict[str, str]:
+        """As a container's requests."""
+        return {"cpu": f"{self.cpu_milli}m", "memory": str(self.memory_bytes), **self.extended}
+
+    @property
+    def extended(self) -> dict[str, str]:
+        """The part that must stand in a container's limits, too (Kubernetes takes extended resources in no other way)."""
+        return {SLOTS_RESOURCE: "1", VCPUS_RESOURCE: str(self.vcpus), MEMORY_RESOURCE: str(self.guest_mib)}
+
+
+def find_needs(spec: Mapping[str, Any], settings: HolderSettings) -> Needs:
+    """Of a valid spec."""
+    vcpus = int((spec.get("cpu") or {}).get("cores") or 1)
+    guest_bytes = int(ByteSize((spec.get("memory") or {}).get("size") or 0))
+    overhead_bytes = settings.overhead_bytes + vcpus * 8 * _MIB + guest_bytes // 512
+    memory_bytes = guest_bytes * 100 // settings.memory_overcommit_percent + overhead_bytes
+    return Needs(
+        cpu_milli=math.ceil(vcpus * 1000 / settings.cpu_allocation_ratio),
+        memory_bytes=memory_bytes,
+        vcpus=vcpus,
+        guest_mib=math.ceil(guest_bytes / _MIB),
+    )
+
+
+def holder_name(machine: Machine, spent: tuple[Holder, ...] = ()) -> str:
+    """Derived from the machine, and from those holders that it is to replace: a repeated create finds what it made before."""
+    parts = [machine.uid, *sorted(holder.uid for holder in spent)]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGEST_LENGTH]
+    stem = machine.name[: NAME_MAX_LENGTH - _DIGEST_LENGTH - 1].rstrip("-")
+    return f"{stem}-{digest}"
+
+
+def holder_document(
+    machine: Machine, settings: HolderSettings, *, pin: str = "", spent: tuple[Holder, ...] = ()
+) -> dict[str, Any]:
+    """The pod. `pin`: the only host that may have it, where the machine is there already or its spec says so."""
+    is_placed = bool(pin)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": holder_name(machine, spent),
+            "namespace": machine.namespace,
+            "labels": _labels(machine),
+            "annotations": {PINNED_ANNOTATION: pin} if pin else {},
+            "finalizers": [FINALIZER],
+            "ownerReferences": [_owner(machine)],
+        },
+        "spec": _pod_spec(machine, settings, pin or machine.wished_host, is_placed=is_placed),
+    }
+
+
+def _labels(machine: Machine) -> dict[str, str]:
+    """The machine's own, so that affinity, spread and services may speak of machines; ours cannot be overridden."""
+    own = {key: value for key, value in machine.labels.items() if key not in _FOREIGN_LABELS}
+    own = {key: value for key, value in own.items() if not key.startswith(EXTENDED_PREFIX)}
+    return {**own, VM_UID_LABEL: machine.uid, VM_NAME_LABEL: machine.name}
+
+
+def _owner(machine: Machine) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "VirtualMachine",
+        "name": machine.name,
+        "uid": machine.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _pod_spec(machine: Machine, settings: HolderSettings, host: str, *, is_placed: bool) -> dict[str, Any]:
+    placement = machine.spec.get("placement") or {}
+    spec: dict[str, Any] = {
+        "affinity": _affinity(placement, host, is_placed=is_placed),
+        "tolerations": [{"operator": "Exists"}] if is_placed else [*_tolerations(placement), *_STAY],
+        "priorityClassName": placement.get("priorityClassName") or settings.priority_class,
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": settings.grace_period_s,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _HOLDER_USER,
+            "runAsGroup": _HOLDER_USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(find_needs(machine.spec, settings), settings)],
+    }
+    if not spec["priorityClassName"]:
+        del spec["priorityClassName"]
+    if placement.get("nodeSelector") and not is_placed:
+        spec["nodeSelector"] = dict(placement["nodeSelector"])
+    return spec
+
+
+def _container(needs: Needs, settings: HolderSettings) -> dict[str, Any]:
+    return {
+        "name": HOLDER_CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": "IfNotPresent",
+        "resources": {"requests": needs.requests, "limits": needs.extended},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _affinity(placement: Mapping[str, Any], host: str, *, is_placed: bool) -> dict[str, Any]:
+    """The wishes of a machine that has no host yet. One that has a host asks for room there and for nothing else."""
+    term: dict[str, Any] = {
+        "matchExpressions": [
+            {"key": HOST_LABEL, "operator": "Exists"},
+            {"key": HOST_LABEL, "operator": "NotIn", "values": ["false"]},
+        ]
+    }
+    if host:
+        term["matchFields"] = [{"key": "metadata.name", "operator": "In", "values": [host]}]
+    if is_placed:
+        term.pop("matchExpressions")
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+
+
+def _tolerations(placement: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in toleration.items() if value}
+        for toleration in placement.get("tolerations") or ()
+    ]
