@@ -99,15 +99,7 @@ class Refresh:
 
 
 Effect: TypeAlias = (
-    AddFinalizer
-    | ReleaseFinalizer
-    | CreateHolder
-    | DiscardHolder
-    | PutStatus
-    | ApplyOn
-    | AdoptOn
-    | DeleteOn
-    | Refresh
+    AddFinalizer | ReleaseFinalizer | CreateHolder | DiscardHolder | PutStatus | ApplyOn | AdoptOn | DeleteOn | Refresh
 )
 
 
@@ -120,6 +112,8 @@ class Decision:
 
 
 DONE = Decision()
+SHOWN_WITHIN_S = 30.0
+"""A node that has taken a document shows it by then, or is asked again."""
 
 
 def decide(scene: Scene) -> Decision:
@@ -240,7 +234,9 @@ def _keep_applied(scene: Scene, host: str) -> Decision:
             is_adoption = view is None and machine.adopts == machine.node_uid
             return Decision(AdoptOn(host, machine.adopts) if is_adoption else ApplyOn(host))
         return dataclasses.replace(_tell_trouble(scene, trouble, view), look_again_s=trouble.until_s)
-    return _tell_node(scene, host, view) if view is not None else DONE
+    if view is None:
+        return Decision(look_again_s=scene.now_s + SHOWN_WITHIN_S)
+    return _tell_node(scene, host, view)
 
 
 def needs_apply(view: NodeView | None, scene: Scene, host: str) -> bool:
@@ -341,9 +337,7 @@ def _left_behind(machine: Machine, hosts: list[str]) -> str:
     disks = [item.get("path") or item["name"] for item in machine.status.get("disks") or ()]
     volumes = f" with {', '.join(disks)}" if disks else ""
     name = machine.status.get("domainName") or f"{machine.namespace}_{machine.name}"
-    return (
-        f"host {', '.join(hosts)} could not be asked: domain {name} (UUID {machine.node_uid}){volumes} may be left there, and may run"
-    )
+    return f"host {', '.join(hosts)} could not be asked: domain {name} (UUID {machine.node_uid}){volumes} may be left there, and may run"
 
 
 def _remove_from(scene: Scene, host: str) -> Decision:
@@ -372,7 +366,9 @@ def deletion_subject(host: str, machine: Machine) -> str:
     return f"{'forced ' if machine.is_forced else ''}deletion on {host}"
 
 
-def decide_orphans(holders: tuple[Holder, ...], sightings: tuple[Sighting, ...], scene_reach: dict[str, Reach]) -> Decision:
+def decide_orphans(
+    holders: tuple[Holder, ...], sightings: tuple[Sighting, ...], scene_reach: dict[str, Reach]
+) -> Decision:
     """Holders of a machine whose object is gone: somebody took its finalizer away. They go once no host shows the machine any more."""
     for holder in holders:
         is_sure = not holder.host or scene_reach.get(holder.host, Reach.UNKNOWN) in (Reach.SYNCED, Reach.UNKNOWN)
@@ -397,6 +393,6 @@ def _tell_node(scene: Scene, host: str, view: NodeView) -> Decision:
 
 def _put(scene: Scene, status: Status) -> Decision:
     known = scene.machine.status
-    if status == known:
+    if scene.is_told or status == known:
         return DONE
     return Decision(PutStatus(status, is_urgent(known, status)))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xvirt import API_VERSION
+from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.records import Holder, Machine
 from xvirt.operator.names import (
@@ -78,9 +79,12 @@ class Needs:
 
 
 def find_needs(spec: Mapping[str, Any], settings: HolderSettings) -> Needs:
-    """Of a valid spec."""
+    """Raises InvalidSpec where the spec does not say how large the machine is; whatever else is wrong with it is its node's to say."""
     vcpus = int((spec.get("cpu") or {}).get("cores") or 1)
-    guest_bytes = int(ByteSize((spec.get("memory") or {}).get("size") or 0))
+    try:
+        guest_bytes = int(ByteSize((spec.get("memory") or {}).get("size") or ""))
+    except ValueError as error:
+        raise InvalidSpec([Problem("spec.memory.size", str(error), "write a quantity such as 2Gi")]) from error
     overhead_bytes = settings.overhead_bytes + vcpus * 8 * _MIB + guest_bytes // 512
     memory_bytes = guest_bytes * 100 // settings.memory_overcommit_percent + overhead_bytes
     return Needs(
@@ -193,6 +197,5 @@ def _affinity(placement: Mapping[str, Any], host: str, *, is_placed: bool) -> di
 
 def _tolerations(placement: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in toleration.items() if value}
-        for toleration in placement.get("tolerations") or ()
+        {key: value for key, value in toleration.items() if value} for toleration in placement.get("tolerations") or ()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xvirt.model.errors import XvirtError
@@ -116,7 +116,8 @@ class Holder:
 def read_holder(item: Mapping[str, Any]) -> Holder:
     """From the API server's pod."""
     metadata, status = item["metadata"], item.get("status") or {}
-    scheduled = next((one for one in status.get("conditions") or () if one.get("type") == "PodScheduled"), {})
+    conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
+    scheduled = next((one for one in conditions if one.get("type") == "PodScheduled"), {})
     return Holder(
         namespace=metadata.get("namespace") or "",
         name=metadata["name"],
@@ -169,7 +170,7 @@ class Scene:
     `reaches`: of each host that is named anywhere here. `is_settled`: every host has been asked once since this operator leads.
     `is_fresh`: the machine was read from the API server itself, not from a cache, in just this version.
     `delivered`: what its node has answered to last in this operator's life. `gone_from`: hosts that have answered that they do not have
-    it. `now`: for `lastTransitionTime`; `now_s`: monotonic.
+    it. `is_told`: the status that is wished was written, and differs only by what the API server makes of it. `now`: for `lastTransitionTime`; `now_s`: monotonic.
     """
 
     machine: Machine
@@ -186,6 +187,7 @@ class Scene:
     gone_from: frozenset[str] = frozenset()
     call_trouble: Trouble | None = None
     holder_trouble: Trouble | None = None
+    is_told: bool = False
     now: str = "1970-01-01T00:00:00Z"
     now_s: float = 0.0
 

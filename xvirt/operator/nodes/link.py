@@ -16,7 +16,7 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from xvirt.model.errors import NotFound, Unavailable, XvirtError
@@ -79,8 +79,11 @@ class Listener(Protocol):
     def views_changed(self, host: str, views: Sequence[NodeView]) -> None:
         """These have changed or are gone; what is there now is in the link."""
 
-    def host_changed(self, host: str) -> None:
-        """Its reach, its session or what it says of itself is another."""
+    def reach_changed(self, host: str) -> None:
+        """It was found, lost or is being looked for."""
+
+    def facts_changed(self, host: str) -> None:
+        """It was asked about itself."""
 
     def event_seen(self, host: str, event: Event) -> None:
         """A node tells of one of its objects."""
@@ -191,7 +194,7 @@ class NodeLink:
         made = dataclasses.replace(call, token=self.token())
         return await self._ask(lambda: self._client.operate(made))
 
-    async def _ask(self, ask: Callable[[], Any]) -> Any:
+    async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
         async with self._slots:
             left_s = self._options.guard()
             try:
@@ -230,6 +233,10 @@ class NodeLink:
                 await self._follow()
             except XvirtError as error:
                 self.last_failure = error.message
+            except Exception as error:
+                # One host must not be able to end the operator, whatever it says.
+                log.exception("host %s", self.host)
+                self.last_failure = f"{type(error).__name__}: {error}"
             if self._session != before:
                 pause_s = PAUSE_FIRST_S
             self._disconnect()
@@ -302,7 +309,7 @@ class NodeLink:
     def _move(self, reach: Reach) -> None:
         if reach is not self._reach:
             self._reach = reach
-            self._listener.host_changed(self.host)
+            self._listener.reach_changed(self.host)
 
     async def _ask_for_ever(self) -> None:
         while True:
@@ -322,4 +329,4 @@ class NodeLink:
             self.facts = dataclasses.replace(self.facts, failed_since_s=since_s, failure=error.message)
         else:
             self.facts = HostFacts(description, self._options.now_s())
-        self._listener.host_changed(self.host)
+        self._listener.facts_changed(self.host)

@@ -36,7 +36,8 @@ class NodeLinks:
         self._by_uid: dict[str, set[str]] = {}
         self._by_key: dict[ViewKey, set[str]] = {}
         self._views: dict[str, list[Callable[[NodeView], None]]] = {}
-        self._hosts: list[Callable[[str], None]] = []
+        self._reaches: list[Callable[[str], None]] = []
+        self._facts: list[Callable[[str], None]] = []
         self._events: list[Callable[[str, Event], None]] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] | None = None
@@ -80,12 +81,16 @@ class NodeLinks:
     # who wants to know
 
     def subscribe(self, kind: str, handler: Callable[[NodeView], None]) -> None:
-        """Tell of each view of a kind that changes, comes or goes, and of all of a host whose reach changes."""
+        """Tell of each view of a kind that changes, comes or goes. A change of reach changes no view: see `subscribe_reach`."""
         self._views.setdefault(kind, []).append(handler)
 
-    def subscribe_hosts(self, handler: Callable[[str], None]) -> None:
-        """Tell of each host that changes, comes or goes."""
-        self._hosts.append(handler)
+    def subscribe_reach(self, handler: Callable[[str], None]) -> None:
+        """Tell of each host that comes, goes, is found or lost: whatever is placed there may have to be told differently."""
+        self._reaches.append(handler)
+
+    def subscribe_facts(self, handler: Callable[[str], None]) -> None:
+        """Tell of each host that was asked about itself."""
+        self._facts.append(handler)
 
     def subscribe_events(self, handler: Callable[[str, Event], None]) -> None:
         """Tell of what nodes tell of their objects."""
@@ -105,7 +110,7 @@ class NodeLinks:
         self._links[host] = link
         self._tasks[host] = asyncio.get_running_loop().create_task(link.run(), name=f"link-{host}")
         self._tasks[host].add_done_callback(self._ended)
-        self.host_changed(host)
+        self.reach_changed(host)
 
     def drop(self, host: str) -> None:
         """Follow a host no more."""
@@ -120,8 +125,7 @@ class NodeLinks:
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
         self._announce(views)
-        for handler in self._hosts:
-            handler(host)
+        self.reach_changed(host)
 
     async def run(self) -> None:
         """Wait for a link that ends by a bug, and raise what ended it; cancelled, end all of them."""
@@ -151,13 +155,15 @@ class NodeLinks:
                 self._by_key.setdefault(view.key, set()).add(host)
         self._announce(views)
 
-    def host_changed(self, host: str) -> None:
+    def reach_changed(self, host: str) -> None:
         """Implements `Listener`."""
-        for handler in self._hosts:
+        for handler in self._reaches:
             handler(host)
-        link = self._links.get(host)
-        if link is not None:
-            self._announce(tuple(link.views))
+
+    def facts_changed(self, host: str) -> None:
+        """Implements `Listener`."""
+        for handler in self._facts:
+            handler(host)
 
     def event_seen(self, host: str, event: Event) -> None:
         """Implements `Listener`."""

@@ -1,0 +1,353 @@
+"""Reconciles VirtualMachines: gathers what is known of one, decides, does one effect.
+
+Whatever an effect changes comes back by a cache or a node's watch and brings the key up again. What only this process knows (what it gave
+to whom, what failed and when it is tried again) is in `_Memo`: losing it costs a repeated call, never a wrong one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+
+from xvirt.model.errors import RetryLater as NodeRetryLater
+from xvirt.model.errors import XvirtError
+from xvirt.model.exchange import SecretContent
+from xvirt.model.secrets import parse_secret
+from xvirt.operator.kinds import VIRTUAL_MACHINES
+from xvirt.operator.machines.decide import (
+    AddFinalizer,
+    AdoptOn,
+    ApplyOn,
+    CreateHolder,
+    Decision,
+    DeleteOn,
+    DiscardHolder,
+    PutStatus,
+    Refresh,
+    ReleaseFinalizer,
+    decide,
+    decide_orphans,
+    deletion_subject,
+)
+from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
+from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_document
+from xvirt.operator.machines.records import (
+    Delivery,
+    Holder,
+    Machine,
+    Scene,
+    Trouble,
+    Wanted,
+    read_holder,
+    read_machine,
+)
+from xvirt.operator.machines.shapes import BY_MACHINE, unpack
+from xvirt.operator.names import FINALIZER, PROFILE_LABEL, VM_UID_LABEL
+from xvirt.operator.nodes.link import NodeLink
+from xvirt.operator.nodes.links import NodeLinks
+from xvirt.operator.nodes.views import ViewKey
+from xvirt.operator.runtime.api import ApiClient
+from xvirt.operator.runtime.cache import Cache
+from xvirt.operator.runtime.clock import format_time
+from xvirt.operator.runtime.controller import Requeue
+from xvirt.operator.runtime.errors import AlreadyExists, Forbidden, Invalid, NotFound
+from xvirt.operator.runtime.recorder import Recorder
+from xvirt.operator.runtime.resources import PODS, SECRETS, Key, Object, key_of, uid_of, version_of
+from xvirt.operator.runtime.writer import StatusWriter
+
+log = logging.getLogger(__name__)
+
+KIND = "VirtualMachine"
+HOLD_S = 0.5
+"""Progress and details that nobody waits for are told together, this long after the first of them."""
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 300.0
+_PASSING = frozenset(("Deleting",))
+"""Reasons of refusals that end by themselves."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineParts:
+    """What the controller works with. `writes` is guarded by the lease, `epoch` its number."""
+
+    writes: ApiClient
+    machines: Cache
+    pods: Cache
+    namespaces: Cache
+    secrets: Cache
+    links: NodeLinks
+    recorder: Recorder
+    epoch: Callable[[], int]
+    settings: HolderSettings
+
+
+@dataclasses.dataclass
+class _Memo:
+    """What this process remembers of one machine (by uid)."""
+
+    delivered: Delivery | None = None
+    gone_from: frozenset[str] = frozenset()
+    call_trouble: Trouble | None = None
+    holder_trouble: Trouble | None = None
+    failures: int = 0
+    dirty_since_s: float | None = None
+    fresh_version: str = ""
+
+
+class MachineController:
+    """`reconcile` is one step for one key; `follow` says which keys a change brings up."""
+
+    def __init__(self, parts: MachineParts) -> None:
+        self._parts = parts
+        self._memos: dict[str, _Memo] = {}
+        self._clock = parts.writes.clock
+        self._status = StatusWriter(parts.writes, parts.machines)
+        parts.machines.subscribe(self._forget)
+
+    def _forget(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or uid_of(new) != uid_of(old)):
+            self._memos.pop(uid_of(old), None)
+
+    # one step
+
+    async def reconcile(self, key: Key) -> Requeue | None:
+        """One effect at most; the time after which to look again."""
+        item = self._parts.machines.get(key)
+        if item is None:
+            return await self._reconcile_orphans(key)
+        item = unpack(item)
+        memo = self._memos.setdefault(uid_of(item), _Memo())
+        scene = self._scene(item, memo)
+        decision = decide(scene)
+        if isinstance(decision.effect, PutStatus):
+            later = self._hold(decision.effect, memo)
+            if later is not None:
+                return later
+            if not await self._status.write(item, decision.effect.status):
+                decision = decide(dataclasses.replace(scene, is_told=True))
+        if decision.effect is not None and not isinstance(decision.effect, PutStatus):
+            return await self._perform(decision, scene, item, memo)
+        if not isinstance(decision.effect, PutStatus):
+            memo.dirty_since_s = None
+        return self._later(decision)
+
+    def _later(self, decision: Decision) -> Requeue | None:
+        if decision.look_again_s is None:
+            return None
+        return Requeue(max(decision.look_again_s - self._clock.monotonic_s(), 0.001))
+
+    def _hold(self, effect: PutStatus, memo: _Memo) -> Requeue | None:
+        """Wait with what nobody waits for; None where it is to be written now."""
+        now_s = self._clock.monotonic_s()
+        if memo.dirty_since_s is None:
+            memo.dirty_since_s = now_s
+        left_s = memo.dirty_since_s + HOLD_S - now_s
+        if not effect.is_urgent and left_s > 0:
+            return Requeue(left_s)
+        memo.dirty_since_s = None
+        return None
+
+    async def _reconcile_orphans(self, key: Key) -> Requeue | None:
+        """Holders whose machine is gone without the operator's leave."""
+        pods = self._parts.pods.by_index(BY_MACHINE, str(key))
+        if not pods:
+            return None
+        holders = tuple(read_holder(pod) for pod in pods)
+        seen = self._parts.links.sightings_named(ViewKey(KIND, key.namespace, key.name))
+        reaches = {holder.host: self._parts.links.reach(holder.host) for holder in holders}
+        decision = decide_orphans(holders, seen, reaches)
+        if isinstance(decision.effect, DiscardHolder):
+            try:  # a cache may be behind: the machine may be new
+                await self._parts.writes.get(VIRTUAL_MACHINES, key)
+            except NotFound:
+                await self._discard(decision.effect.holder)
+        return Requeue(RETRY_MAX_S)
+
+    # what is known
+
+    def _scene(self, item: Object, memo: _Memo) -> Scene:
+        machine = read_machine(item)
+        links = self._parts.links
+        holders = tuple(
+            read_holder(pod)
+            for pod in self._parts.pods.by_index(BY_MACHINE, f"{machine.namespace}/{machine.name}")
+            if (pod["metadata"].get("labels") or {}).get(VM_UID_LABEL) == machine.uid
+        )
+        sightings = links.sightings(machine.node_uid)
+        named = links.sightings_named(ViewKey(KIND, machine.namespace, machine.name))
+        hosts = {machine.recorded_host, *(holder.host for holder in holders), *(seen.host for seen in sightings)} - {""}
+        return Scene(
+            machine=machine,
+            holders=holders,
+            sightings=sightings,
+            namesakes=tuple(seen for seen in named if seen.view.uid != machine.node_uid),
+            reaches={host: links.reach(host) for host in hosts},
+            sessions={host: links.session(host) for host in hosts},
+            wanted=self._wanted(machine),
+            epoch=self._parts.epoch(),
+            is_settled=links.is_settled,
+            is_fresh=memo.fresh_version == machine.version,
+            delivered=memo.delivered,
+            gone_from=memo.gone_from,
+            call_trouble=memo.call_trouble,
+            holder_trouble=memo.holder_trouble,
+            now=format_time(self._clock.wall()),
+            now_s=self._clock.monotonic_s(),
+        )
+
+    def _wanted(self, machine: Machine) -> Wanted:
+        declared = self._declared(machine)
+        problem: XvirtError | None = None
+        try:
+            find_needs(machine.spec, self._parts.settings)
+        except XvirtError as error:
+            problem = error
+        return Wanted(
+            digest=digest_of(declared),
+            has_secrets=bool(declared.secrets),
+            profile=declared.profile,
+            problem=problem,
+        )
+
+    def _declared(self, machine: Machine) -> Declared:
+        namespace = self._parts.namespaces.get(Key("", machine.namespace))
+        labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
+        names = secret_names(KIND, machine.spec)
+        known = {name: self._parts.secrets.get(Key(machine.namespace, name)) for name in names}
+        return Declared(
+            kind=KIND,
+            namespace=machine.namespace,
+            name=machine.name,
+            node_uid=machine.node_uid,
+            generation=machine.generation,
+            labels=machine.labels,
+            spec=machine.spec,
+            profile=labels.get(PROFILE_LABEL) or DEFAULT_PROFILE,
+            secrets={name: version_of(secret) if secret is not None else "" for name, secret in known.items()},
+        )
+
+    # effects
+
+    async def _perform(self, decision: Decision, scene: Scene, item: Object, memo: _Memo) -> Requeue | None:
+        effect, writes = decision.effect, self._parts.writes
+        match effect:
+            case AddFinalizer():
+                self._parts.machines.learn(await writes.add_finalizer(VIRTUAL_MACHINES, item, FINALIZER))
+            case ReleaseFinalizer(left_behind):
+                if left_behind:
+                    self._parts.recorder.record(item, "Warning", "LeftBehind", left_behind, "Delete")
+                self._parts.machines.learn(await writes.remove_finalizer(VIRTUAL_MACHINES, item, FINALIZER))
+            case CreateHolder():
+                await self._create_holder(effect, scene, memo)
+            case DiscardHolder(holder):
+                await self._discard(holder)
+            case ApplyOn() | AdoptOn():
+                await self._deliver(effect, scene, memo)
+            case DeleteOn():
+                await self._delete(effect, scene, memo)
+            case Refresh():
+                fresh = await writes.get(VIRTUAL_MACHINES, key_of(item))
+                memo.fresh_version = version_of(fresh)
+                self._parts.machines.learn(fresh)
+        return Requeue(0.0)
+
+    async def _create_holder(self, effect: CreateHolder, scene: Scene, memo: _Memo) -> None:
+        document = holder_document(scene.machine, self._parts.settings, pin=effect.pin, spent=effect.spent)
+        try:
+            made = await self._parts.writes.create(PODS, document)
+        except AlreadyExists:
+            made = await self._parts.writes.get(PODS, key_of(document))
+            if (made["metadata"].get("labels") or {}).get(VM_UID_LABEL) != scene.machine.uid:
+                message = f"pod {document['metadata']['name']} is in the way of the machine's own; remove or rename it"
+                memo.holder_trouble = self._trouble(memo, "holder", "HolderRefused", message)
+                return
+        except (Forbidden, Invalid) as error:
+            memo.holder_trouble = self._trouble(memo, "holder", "HolderRefused", error.message)
+            return
+        memo.holder_trouble = None
+        memo.failures = 0
+        self._parts.pods.learn(made)
+
+    async def _discard(self, holder: Holder) -> None:
+        """First the finalizer, whose version is known; then the pod, at once: its container waits for no signal."""
+        key = Key(holder.namespace, holder.name)
+        item = self._parts.pods.get(key)
+        if item is None or uid_of(item) != holder.uid:
+            return
+        writes = self._parts.writes
+        try:
+            if holder.has_finalizer:
+                item = await writes.remove_finalizer(PODS, item, FINALIZER)
+                self._parts.pods.learn(item)
+            await writes.delete(PODS, item, grace_s=0)
+        except NotFound:
+            pass
+        self._parts.pods.delete(item)
+
+    async def _deliver(self, effect: ApplyOn | AdoptOn, scene: Scene, memo: _Memo) -> None:
+        link = self._parts.links.find(effect.host)
+        if link is None:
+            return
+        declared = self._declared(scene.machine)
+        subject = digest_of(declared)
+        delivery = Delivery(subject, link.session)
+        try:
+            if isinstance(effect, AdoptOn):
+                await self._adopt(effect, link, declared)
+            else:
+                secrets = await self._read_secrets(declared)
+                await link.apply(
+                    document_of(declared), generation=declared.generation, profile=declared.profile, secrets=secrets
+                )
+        except XvirtError as error:
+            memo.call_trouble = self._call_trouble(memo, subject, error)
+            return
+        memo.delivered = delivery
+        memo.call_trouble = None
+        memo.failures = 0
+
+    async def _adopt(self, effect: AdoptOn, link: NodeLink, declared: Declared) -> None:
+        await link.adopt(
+            document_of(declared),
+            generation=declared.generation,
+            profile=declared.profile,
+            domain_uuid=effect.domain_uuid,
+        )
+
+    async def _read_secrets(self, declared: Declared) -> list[SecretContent]:
+        """Of those that there are; their content is kept nowhere."""
+        found = []
+        for name in declared.secrets:
+            try:
+                found.append(parse_secret(await self._parts.writes.get(SECRETS, Key(declared.namespace, name))))
+            except NotFound:
+                continue
+        return found
+
+    async def _delete(self, effect: DeleteOn, scene: Scene, memo: _Memo) -> None:
+        link = self._parts.links.find(effect.host)
+        if link is None:
+            return
+        subject = deletion_subject(effect.host, scene.machine)
+        session = link.session
+        try:
+            is_there = await link.delete(effect.uid, generation=scene.machine.generation, is_forced=effect.is_forced)
+        except XvirtError as error:
+            memo.call_trouble = self._call_trouble(memo, subject, error)
+            return
+        memo.call_trouble = None
+        memo.failures = 0
+        memo.delivered = Delivery(subject, session)
+        if not is_there:
+            memo.gone_from |= {effect.host}
+
+    def _call_trouble(self, memo: _Memo, subject: str, error: XvirtError) -> Trouble:
+        is_passing = isinstance(error, NodeRetryLater) or error.reason in _PASSING
+        return self._trouble(memo, subject, error.reason, error.message, is_passing=is_passing)
+
+    def _trouble(self, memo: _Memo, subject: str, reason: str, message: str, *, is_passing: bool = True) -> Trouble:
+        pause_s = min(RETRY_FIRST_S * 2.0 ** min(memo.failures, 20), RETRY_MAX_S)
+        memo.failures += 1
+        until_s = self._clock.monotonic_s() + pause_s
+        return Trouble(subject, reason, message, is_passing=is_passing, until_s=until_s)

@@ -1,0 +1,78 @@
+"""Which machines a change brings up. Everything here only enqueues keys."""
+
+from __future__ import annotations
+
+from xvirt.model.exchange import Event, EventType
+from xvirt.operator.machines.controller import KIND, MachineParts
+from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET
+from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
+from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.runtime.controller import Controller
+from xvirt.operator.runtime.queue import Priority
+from xvirt.operator.runtime.resources import Key, Object, key_of, version_of
+
+TOLD = frozenset(("Adopted", "ReleaseDomain"))
+"""Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
+
+
+class MachineFollower:
+    """Brings machines up in a controller's queue."""
+
+    def __init__(self, parts: MachineParts, controller: Controller) -> None:
+        self._parts = parts
+        self._controller = controller
+        self._was_settled = False
+
+    def start(self) -> None:
+        """From now on."""
+        parts, controller = self._parts, self._controller
+        controller.follow(parts.machines)
+        controller.follow(parts.pods, _machine_of)
+        parts.namespaces.subscribe(self._namespace_changed)
+        parts.secrets.subscribe(self._secret_changed)
+        parts.links.subscribe(KIND, self._view_changed)
+        parts.links.subscribe_reach(self._reach_changed)
+        parts.links.subscribe_events(self._event_seen)
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and (old is None or _profile(old) != _profile(new)):
+            self._enqueue(self._parts.machines.by_index(BY_NAMESPACE, new["metadata"]["name"]))
+
+    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
+        item = new or old
+        if item is not None and (old is None or new is None or version_of(old) != version_of(new)):
+            self._enqueue(self._parts.machines.by_index(BY_SECRET, str(key_of(item))))
+
+    def _view_changed(self, view: NodeView) -> None:
+        self._controller.enqueue(Key(view.key.namespace, view.key.name), Priority.NODE)
+
+    def _reach_changed(self, host: str) -> None:
+        self._enqueue(self._parts.machines.by_index(BY_HOST, host))
+        is_settled = self._parts.links.is_settled
+        if is_settled and not self._was_settled:
+            self._enqueue(self._parts.machines.by_index(BY_HOST, ""))
+        self._was_settled = is_settled
+
+    def settled(self) -> None:
+        """Whether all hosts are known may have changed without any of them changing."""
+        self._reach_changed("")
+
+    def _event_seen(self, host: str, event: Event) -> None:
+        if event.ref.kind != KIND or (event.type is EventType.NORMAL and event.reason not in TOLD):
+            return
+        item = self._parts.machines.get(Key(event.ref.namespace, event.ref.name))
+        if item is not None:
+            self._parts.recorder.record(item, event.type.value, event.reason, f"{host}: {event.message}")
+
+    def _enqueue(self, items: list[Object]) -> None:
+        for item in items:
+            self._controller.enqueue(key_of(item), Priority.NODE)
+
+
+def _machine_of(pod: Object) -> list[Key]:
+    name = (pod["metadata"].get("labels") or {}).get(VM_NAME_LABEL)
+    return [Key(pod["metadata"]["namespace"], name)] if name else []
+
+
+def _profile(namespace: Object) -> str:
+    return str((namespace["metadata"].get("labels") or {}).get(PROFILE_LABEL) or "")

@@ -1,0 +1,81 @@
+"""Objects as the caches keep them: what decisions need of them, small, because there are thousands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from xvirt.operator.machines.document import secret_names
+from xvirt.operator.names import VM_NAME_LABEL
+from xvirt.operator.runtime.resources import Object
+
+BY_MACHINE, BY_SECRET, BY_HOST, BY_NAMESPACE = "machine", "secret", "host", "namespace"
+"""Indexes: holders by `namespace/name` of their machine; machines by `namespace/name` of a Secret, by their host (empty: none yet), and by
+namespace."""
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "generation", "deletionTimestamp", "creationTimestamp")
+_PACKED = "packedSpec"
+
+
+def shape_machine(item: Object) -> Object:
+    """A VirtualMachine with its spec packed. `unpack` gives it back."""
+    spec = item.get("spec") or {}
+    secrets = secret_names("VirtualMachine", spec)
+    return {
+        "apiVersion": item.get("apiVersion"),
+        "kind": item.get("kind"),
+        "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
+        _PACKED: orjson.dumps(spec),
+        **({"secrets": secrets} if secrets else {}),
+        "status": item.get("status") or {},
+    }
+
+
+def unpack(item: Object) -> Object:
+    """The machine with its spec; the copy's parts are the cache's own."""
+    return {**item, "spec": orjson.loads(item[_PACKED])}
+
+
+def shape_pod(item: Object) -> Object:
+    """A holder: its place, its phase, what the scheduler says, and what it asks for."""
+    status = item.get("status") or {}
+    conditions = [one for one in status.get("conditions") or () if one.get("type") == "PodScheduled"]
+    return {
+        "apiVersion": item.get("apiVersion"),
+        "kind": item.get("kind"),
+        "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
+        "spec": {"nodeName": (item.get("spec") or {}).get("nodeName") or ""},
+        "status": {"phase": status.get("phase"), "conditions": conditions},
+    }
+
+
+def shape_names(item: Object) -> Object:
+    """Names, labels and version alone: of Namespaces, and of Secrets, whose content is never kept."""
+    return {"metadata": _metadata(item, ("labels",))}
+
+
+def _metadata(item: Object, more: Iterable[str]) -> dict[str, Any]:
+    metadata = item["metadata"]
+    return {name: metadata[name] for name in (*_KEPT, *more) if metadata.get(name)}
+
+
+def index_pod(item: Object) -> Iterable[str]:
+    """For BY_MACHINE."""
+    name = (item["metadata"].get("labels") or {}).get(VM_NAME_LABEL)
+    return (f"{item['metadata']['namespace']}/{name}",) if name else ()
+
+
+def index_secrets(item: Object) -> Iterable[str]:
+    """For BY_SECRET."""
+    return [f"{item['metadata']['namespace']}/{name}" for name in item.get("secrets", ())]
+
+
+def index_host(item: Object) -> Iterable[str]:
+    """For BY_HOST."""
+    return (item["status"].get("nodeName") or "",)
+
+
+def index_namespace(item: Object) -> Iterable[str]:
+    """For BY_NAMESPACE."""
+    return (item["metadata"].get("namespace") or "",)
