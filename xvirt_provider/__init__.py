@@ -5,10 +5,12 @@ the model's. Sees `xvirt.model` and `xvirt.client` only; nothing else of xVirt s
 """
 
 from xvirt_provider.connection import XVirtNode
+from xvirt_provider.fleet import FleetGroup, XVirtFleet
 from xvirt_provider.options import Options, Timeouts
 from xvirt_provider.resources import StoragePool, VirtualDisk, VirtualImage, VirtualMachine, VirtualNetwork
 
 __all__ = [
+    "FleetGroup",
     "Options",
     "StoragePool",
     "Timeouts",
@@ -16,5 +18,6 @@ __all__ = [
     "VirtualImage",
     "VirtualMachine",
     "VirtualNetwork",
+    "XVirtFleet",
     "XVirtNode",
 ]

@@ -15,7 +15,8 @@ from typing import Any
 from xvirt.client.blocking import NodeClient
 from xvirt.client.target import Target, make_target
 
-KEYS = ("node", "nodeName", "tlsCa", "tlsCert", "tlsKey")
+TLS_KEYS = ("tlsCa", "tlsCert", "tlsKey")
+KEYS = ("node", "nodeName", *TLS_KEYS)
 _VARIABLES = dict(
     zip(KEYS, ("XVIRT_NODE", "XVIRT_NODE_NAME", "XVIRT_TLS_CA", "XVIRT_TLS_CERT", "XVIRT_TLS_KEY"), strict=True)
 )
@@ -33,10 +34,31 @@ class XVirtNode:
     tls_cert: str = ""
     tls_key: str = ""
 
+    @classmethod
+    def from_input(cls, value: Mapping[str, Any]) -> XVirtNode:
+        """From configuration: `address` and the keys of the stack's own node. Raises ValueError for a key that is none."""
+        known = {"address": "address", "nodeName": "node_name"} | dict(
+            zip(TLS_KEYS, ("tls_ca", "tls_cert", "tls_key"), strict=True)
+        )
+        strange = sorted(set(value) - set(known))
+        if strange or not value.get("address"):
+            raise ValueError(f"a node has address and nodeName, and perhaps {', '.join(TLS_KEYS)}; not {strange}")
+        return cls(**{known[key]: str(text) for key, text in value.items()})
+
     def to_input(self) -> dict[str, str]:
         """As it stands among a resource's inputs: paths, never contents."""
         values = (self.address, self.node_name, self.tls_ca, self.tls_cert, self.tls_key)
         return {key: value for key, value in zip(KEYS, values, strict=True) if value}
+
+
+def is_other_node(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether a resource would be on another node than it is. An endpoint may move: names are compared where both are known, else the
+    addresses that a program gives."""
+    old, new = olds.get("node") or {}, news.get("node") or {}
+    before, after = old.get("nodeName") or (olds.get("host") if not old else ""), new.get("nodeName")
+    if before and after:
+        return bool(before != after)
+    return bool(not before and not after and old and new and old.get("node") != new.get("node"))
 
 
 class Nodes:

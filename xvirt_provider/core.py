@@ -1,7 +1,7 @@
 """What a resource's steps do, over the node's client: check, compare, create, read, update, delete. Knows nothing of Pulumi.
 
 Inputs are JSON values: `kind`, `metadata`, `spec`, `authority`, `owner` (the resource within its stack), and where they are not as by
-default `node`, `secrets`, `profile`, `adopt`, `waitFor`, `onTimeout`, `timeouts`. Outputs are the inputs and what the node says.
+default `node`, `group`, `secrets`, `profile`, `adopt`, `waitFor`, `onTimeout`, `timeouts`. Outputs are the inputs and what the node says.
 
 An object belongs to its stack (the authority) and to one resource of it (an annotation): a step that is repeated finds what it made, and
 two resources never share an object.
@@ -24,7 +24,9 @@ from xvirt.model.fields import Mutability
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
 from xvirt.model.validation import validate
-from xvirt_provider.adoption import OWNER, check_owner, take_over
+from xvirt_provider.adoption import OWNER, check_owner, owner_of, take_over
+from xvirt_provider.connection import is_other_node
+from xvirt_provider.fleet import GROUP, Claim
 from xvirt_provider.naming import python_path
 from xvirt_provider.options import TIMEOUT_S
 from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
@@ -32,7 +34,7 @@ from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 Values = Mapping[str, Any]
 POLL_S = 0.2
 _INPUTS = (
-    *("kind", "metadata", "spec", "authority", "owner", "node"),
+    *("kind", "metadata", "spec", "authority", "owner", "node", "group"),
     *("secrets", "profile", "adopt", "waitFor", "onTimeout", "timeouts"),
 )
 
@@ -50,6 +52,8 @@ def document_of(inputs: Values) -> dict[str, Any]:
     """The document that a resource's inputs declare, with the mark of its resource."""
     metadata = dict(inputs["metadata"])
     metadata["annotations"] = {**(metadata.get("annotations") or {}), OWNER: inputs["owner"]}
+    if inputs.get("group"):
+        metadata["annotations"][GROUP] = inputs["group"]
     return {"apiVersion": API_VERSION, "kind": inputs["kind"], "metadata": metadata, "spec": whole(inputs["spec"])}
 
 
@@ -81,6 +85,23 @@ def check(inputs: Values) -> tuple[Problem, ...]:
     return (*problems, *check_wait(inputs))
 
 
+def claim_of(client: NodeClient, inputs: Values, group: str) -> Claim:
+    """What a node has of a resource that is to be placed. Raises XvirtError."""
+    ref = ref_of(inputs)
+    try:
+        found = client.get(ref)
+        if found.ref.authority == inputs["authority"] and owner_of(found) == inputs["owner"]:
+            return Claim.OBJECT
+    except NotFound:
+        pass
+    if not group:
+        return Claim.NONE
+    listed = client.list_objects(namespace=ref.namespace)
+    mates = (item for item in listed if item.ref.authority == inputs["authority"])
+    is_there = any((item.document["metadata"].get("annotations") or {}).get(GROUP) == group for item in mates)
+    return Claim.GROUP if is_there else Claim.NONE
+
+
 def compare(olds: Values, news: Values) -> Difference:
     """What differs between what was declared and what is, by the model's table."""
     before, after = document_of(olds), document_of(news)
@@ -88,7 +109,7 @@ def compare(olds: Values, news: Values) -> Difference:
     replaced = [change.path for change in changes if change.mutability is Mutability.FIXED]
     replaced += [key for key in ("kind", "authority") if olds.get(key) != news.get(key)]
     replaced += [f"metadata.{key}" for key in ("name", "namespace") if _meta(olds, key) != _meta(news, key)]
-    if ((olds.get("node") or {}).get("nodeName")) != ((news.get("node") or {}).get("nodeName")):
+    if is_other_node(olds, news):
         replaced.append("node")
     others = ("secrets", "profile")
     is_changed = bool(changes or replaced or normalise(before) != normalise(after))

@@ -10,6 +10,7 @@ from pulumi.dynamic import Resource
 
 from xvirt_provider import cluster
 from xvirt_provider.connection import XVirtNode
+from xvirt_provider.fleet import FleetGroup, XVirtFleet
 from xvirt_provider.inputs import Declaration, make_declaration
 from xvirt_provider.provider import Provider
 from xvirt_provider.settings import read_settings
@@ -46,7 +47,7 @@ class Declared(Resource, module="xvirt", name="Declared"):
         return ("uid", "state", "conditions", "warning")
 
 
-def _node_inputs(declaration: Declaration, node: XVirtNode | None) -> dict[str, Any]:
+def _node_inputs(declaration: Declaration, node: XVirtNode | XVirtFleet | FleetGroup | None) -> dict[str, Any]:
     props: dict[str, Any] = {
         "kind": declaration.kind,
         "metadata": declaration.metadata,

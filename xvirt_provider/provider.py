@@ -26,9 +26,10 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from xvirt.model.errors import XvirtError
+from xvirt.model.errors import InvalidSpec, XvirtError
 from xvirt_provider import core
 from xvirt_provider.connection import Nodes
+from xvirt_provider.fleet import FLEET, choose
 
 THREADS = 64
 """Steps at once in one plugin process; the engine decides how many it asks for."""
@@ -49,11 +50,11 @@ class _Process:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(passed: type[XvirtError] | tuple[()] = ()) -> Iterator[None]:
     try:
         yield
     except XvirtError as error:
-        if os.environ.get("XVIRT_DEBUG"):
+        if os.environ.get("XVIRT_DEBUG") or isinstance(error, passed):
             raise
         raise Failed(core.sentence(error)) from None
 
@@ -72,7 +73,14 @@ class Provider(ResourceProvider):
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """The shared rules, one failure for each thing that is wrong. What a preview does not know yet is judged when it does."""
-        news = {key: value for key, value in news.items() if key != _RESERVED}
+        news = _plain(news)
+        try:
+            with _told(InvalidSpec):
+                news = self._place(_olds, news)
+        except InvalidSpec as error:
+            return CheckResult(
+                news, [CheckFailure(item.path, _reason(item.message, item.remedy)) for item in error.problems]
+            )
         if _has_unknown(news):
             return CheckResult(news, [])
         with _told():
@@ -117,6 +125,20 @@ class Provider(ResourceProvider):
         """Delete, and wait for the node's word."""
         with _told():
             core.delete(self._client(_props), _plain(_props))
+
+    def _place(self, olds: Mapping[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+        """Inputs with the node that a fleet gives the object; as they are where a preview does not know its name yet."""
+        wanted, before = news.get("node"), olds.get("node")
+        if not isinstance(wanted, Mapping) or FLEET not in wanted or (not before and _has_unknown(news["metadata"])):
+            return news
+        ref, group = core.ref_of(news), wanted.get("group") or ""
+        node = choose(
+            wanted,
+            before,
+            f"{ref.namespace}/{ref.name}",
+            lambda one: core.claim_of(_Process.nodes.client(one), news, group),
+        )
+        return {**news, "node": node, **({"group": group} if group else {})}
 
     def _client(self, props: Mapping[str, Any]) -> Any:
         return _Process.nodes.client(props.get("node"))

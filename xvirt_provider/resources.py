@@ -28,6 +28,7 @@ from xvirt_provider.arguments import (
 )
 from xvirt_provider.connection import XVirtNode
 from xvirt_provider.declared import Declared
+from xvirt_provider.fleet import FleetGroup, XVirtFleet
 from xvirt_provider.options import Options, Target
 
 
@@ -62,7 +63,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
-        node: XVirtNode | None = None,
+        node: XVirtNode | XVirtFleet | FleetGroup | None = None,
         target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -87,7 +88,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
             granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
-        :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param node: Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).
         :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
             `node`.
         :param options: What a step waits for, and how long.
@@ -154,7 +155,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
-        node: XVirtNode | None = None,
+        node: XVirtNode | XVirtFleet | FleetGroup | None = None,
         target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -187,7 +188,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
             granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
-        :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param node: Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).
         :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
             `node`.
         :param options: What a step waits for, and how long.
@@ -256,7 +257,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
-        node: XVirtNode | None = None,
+        node: XVirtNode | XVirtFleet | FleetGroup | None = None,
         target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -281,7 +282,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
             granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
-        :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param node: Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).
         :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
             `node`.
         :param options: What a step waits for, and how long.
@@ -346,7 +347,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
-        node: XVirtNode | None = None,
+        node: XVirtNode | XVirtFleet | FleetGroup | None = None,
         target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -371,7 +372,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
             granted.
         :param adopt: Take over what is there, as it is: the object of this stack that has this name or uid; refused
             where anything of it would change, or somebody else has it.
-        :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param node: Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).
         :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
             `node`.
         :param options: What a step waits for, and how long.
@@ -457,7 +458,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         secrets: pulumi.Input[Mapping[str, Mapping[str, pulumi.Input[str]]]] | None = None,
         profile: str | None = None,
         adopt: pulumi.Input[str] | None = None,
-        node: XVirtNode | None = None,
+        node: XVirtNode | XVirtFleet | FleetGroup | None = None,
         target: Target | None = None,
         options: Options | None = None,
         opts: pulumi.ResourceOptions | None = None,
@@ -504,7 +505,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         :param adopt: Take over what is there, as it is: the domain that has this name or UUID and that nobody
             declares, or an object of this stack; refused where anything of it would change, or somebody else has
             it.
-        :param node: Node that it lives on; absent: the stack's (`xvirt:node`).
+        :param node: Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).
         :param target: Who makes it so: `node`, or a `cluster`'s operator; absent: the stack's (`xvirt:target`), else
             `node`.
         :param options: What a step waits for, and how long.

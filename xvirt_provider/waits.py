@@ -25,7 +25,7 @@ CLOUD_INIT_FAILED = "cloud-init ended with errors; read /var/log/cloud-init-outp
 def has_failed(document: Any) -> bool:
     """Whether cloud-init has ended with errors: the probe found the file, and not the line in it."""
     conditions = (document.get("status") or {}).get("conditions") or ()
-    ready = next((item for item in conditions if item["type"] == "Ready"), {})
+    ready: Mapping[str, Any] = next((item for item in conditions if item["type"] == "Ready"), {})
     is_asked = ready.get("reason") in ("ReadinessProbePending", "ReadinessProbeFailed")
     return is_asked and str(ready.get("message") or "").endswith(_ENDED_BADLY)
 

@@ -42,7 +42,11 @@ _COMMON = (
         "pulumi.Input[str] | None",
         "Take over what is there, as it is: {adopt}; refused where anything of it would change, or somebody else has it.",
     ),
-    ("node", "XVirtNode | None", "Node that it lives on; absent: the stack's (`xvirt:node`)."),
+    (
+        "node",
+        "XVirtNode | XVirtFleet | FleetGroup | None",
+        "Node that it lives on, or a fleet that chooses one; absent: the stack's (`xvirt:node`).",
+    ),
     (
         "target",
         "Target | None",
@@ -162,7 +166,9 @@ def _resources() -> str:
         else ("from xvirt_provider.arguments import (\n" + "".join(f"    {name},\n" for name in names) + ")\n")
     )
     text += "from xvirt_provider.connection import XVirtNode\nfrom xvirt_provider.declared import Declared\n"
-    text += "from xvirt_provider.options import Options, Target\n"
+    text += (
+        "from xvirt_provider.fleet import FleetGroup, XVirtFleet\nfrom xvirt_provider.options import Options, Target\n"
+    )
     return text + "".join("\n\n" + "\n".join(_resource(BY_NAME[kind])) + "\n" for kind in KINDS)
 
 

@@ -62,7 +62,7 @@ def run_program(
     settings.SETTINGS.organization = ORGANIZATION
     pulumi.runtime.set_all_config({f"xvirt:{key}": value for key, value in (config or {}).items()})
     try:
-        mocks.test(program)()
+        mocks.test(program)()  # type: ignore[no-untyped-call]  # Pulumi's decorator has no types
     finally:
         pulumi.runtime.set_all_config({})
     return recorder.found
