@@ -24,7 +24,7 @@ class Stuck(Exception):
     """Nothing is left that could happen: the test would wait for ever."""
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class _Selector(selectors.DefaultSelector):
     """Never waits for a timer: it moves the loop's time to the timer instead."""
 
     def __init__(self, settle_s: float) -> None:

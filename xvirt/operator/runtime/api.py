@@ -275,8 +275,15 @@ class ApiClient:
     async def json_patch(
         self, resource: Resource, key: Key, operations: Sequence[Mapping[str, Any]], *, subresource: str = ""
     ) -> Object:
-        """RFC 6902. A failed `test` raises Invalid; a test of metadata/resourceVersion raises Conflict or Invalid."""
-        return await self._patch(resource, key, _JSON_PATCH, list(operations), subresource)
+        """RFC 6902. A `test` that fails, or a path that is not there, raises Conflict: the view was old."""
+        try:
+            return await self._patch(resource, key, _JSON_PATCH, list(operations), subresource)
+        except Invalid as error:
+            # The server says 422 to both; only a document that breaks the kind's rules comes with causes.
+            if error.code != 422 or error.details.get("causes"):
+                raise
+            message = f"patch {resource.plural} {key}: a test failed (audit ID {error.audit_id})"
+            raise Conflict(message, code=409, reason="Conflict", audit_id=error.audit_id) from error
 
     async def merge_patch(self, resource: Resource, key: Key, patch: Object, *, subresource: str = "") -> Object:
         """RFC 7386: null removes. With metadata.resourceVersion inside, a newer object raises Conflict."""
@@ -322,7 +329,7 @@ class ApiClient:
             operations.append({"op": "add", "path": "/metadata/finalizers/-", "value": finalizer})
         else:
             operations.append({"op": "add", "path": "/metadata/finalizers", "value": [finalizer]})
-        return await self._test_and_patch(resource, item, operations)
+        return await self.json_patch(resource, key_of(item), operations)
 
     async def remove_finalizer(self, resource: Resource, item: Object, finalizer: str) -> Object:
         """Remove it from the very version that `item` shows, whoever else owns the entry. Raises Conflict where that is not the newest."""
@@ -334,16 +341,7 @@ class ApiClient:
             _test(path, finalizer),
             {"op": "remove", "path": path},
         ]
-        return await self._test_and_patch(resource, item, operations)
-
-    async def _test_and_patch(self, resource: Resource, item: Object, operations: list[Mapping[str, Any]]) -> Object:
-        try:
-            return await self.json_patch(resource, key_of(item), operations)
-        except Invalid as error:
-            # The server answers a failed test as 422, like a document that is wrong.
-            if "test" not in f"{error.message} {error.details}".lower():
-                raise
-            raise Conflict(error.message, code=409, reason="Conflict", audit_id=error.audit_id) from error
+        return await self.json_patch(resource, key_of(item), operations)
 
     # one request
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.clock import format_micro_time
-from xvirt.operator.runtime.errors import ApiError, NotFound, RetryLater
+from xvirt.operator.runtime.errors import ApiError
 from xvirt.operator.runtime.resources import EVENTS, Key, Object, key_of, uid_of, version_of
 
 log = logging.getLogger(__name__)
@@ -138,17 +138,15 @@ class Recorder:
 
     async def _send(self, series: _Series) -> None:
         count = series.count
+        told = {"series": {"count": count, "lastObservedTime": series.last}} if count > 1 else {}
         try:
             if series.written == 0:
-                await self._client.create(EVENTS, series.document)
+                await self._client.create(EVENTS, series.document | told)
             else:
-                patch = {"series": {"count": count, "lastObservedTime": series.last}}
-                await self._client.merge_patch(EVENTS, key_of(series.document), patch)
+                await self._client.merge_patch(EVENTS, key_of(series.document), told)
         except ApiError as error:
             self._client.metrics.events.labels("failed").inc()
             log.info("event not sent: %s", error)
-            if isinstance(error, NotFound | RetryLater) is False:
-                log.warning("event refused: %s", error)
             return
         series.written = count
         series.written_s = self._client.clock.monotonic_s()

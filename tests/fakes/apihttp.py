@@ -1,0 +1,51 @@
+"""The API server in memory behind HTTP on loopback, for what only a real connection shows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from tests.fakes.apiserver import FakeApiServer
+from xvirt.operator.runtime.errors import ApiError
+from xvirt.operator.runtime.transport import Request
+
+
+@contextlib.asynccontextmanager
+async def serve(server: FakeApiServer) -> AsyncIterator[str]:
+    """`http://127.0.0.1:port` while the block runs."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked = Request(request.method, request.path, dict(request.query), dict(request.headers), await request.read())
+        try:
+            if "watch" in asked.query:
+                return await _stream(server, request, asked)
+            answer = await server.send(asked)
+            return web.Response(status=answer.code, body=answer.body, headers=dict(answer.headers))
+        except ApiError:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+async def _stream(server: FakeApiServer, request: web.Request, asked: Request) -> web.StreamResponse:
+    async with server.stream(asked) as stream:
+        response = web.StreamResponse(status=stream.code, headers=dict(stream.headers))
+        await response.prepare(request)
+        async for chunk in stream.chunks():
+            await response.write(chunk)
+        await response.write_eof()
+        return response
