@@ -259,7 +259,7 @@ class NodeService:
             profile = resolve_profile(caller, call.profile, self._identity.namespace_profiles.get(namespace, ()))
             old = self._find_existing(resource, authority)
             wanted = ApplyCall(document=document, token=call.token)
-            new, _ = self._next(resource, old, (authority, profile), wanted, ({}, ""))
+            new, _ = self._next(resource, old, (authority, profile), wanted, _pick_secrets(call))
             new = dataclasses.replace(new, run=first_run(record))
             plan = self._converger.preview(new)
             check_unchanged(self._host, record, plan)
@@ -445,7 +445,7 @@ def _same_operation(known: Operation, stored: StoredObject, call: OperateCall) -
     return known
 
 
-def _pick_secrets(call: ApplyCall) -> tuple[Secrets, str]:
+def _pick_secrets(call: ApplyCall | AdoptCall) -> tuple[Secrets, str]:
     secrets = {item.name: dict(item.data) for item in call.secrets}
     if not secrets:
         return {}, ""

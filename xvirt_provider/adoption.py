@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xvirt.client.blocking import NodeClient
-from xvirt.model.errors import Conflict, InvalidSpec, NotFound, Problem, Refused
+from xvirt.model.errors import Conflict, NotFound, Refused
 from xvirt.model.exchange import AdoptCall, ApplyCall, DryRun, ObjectRef, ObjectView, Token
 
 OWNER = "xvirt.io/pulumi-resource"
@@ -96,13 +96,13 @@ def _as_plan(call: ApplyCall) -> ApplyCall:
 
 
 def _adopt_domain(client: NodeClient, call: ApplyCall, word: str) -> None:
-    if call.secrets:
-        raise InvalidSpec([Problem("secrets", "a domain is adopted without Secrets", "give them once it is adopted")])
     uuid = next((item.uuid for item in client.list_foreign() if word in (item.uuid, item.name)), None)
     if uuid is None:
         raise _not_foreign(client, call.token, word)
     client.adopt(
-        AdoptCall(domain_uuid=uuid, document=call.document, token=call.token, profile=call.profile),
+        AdoptCall(
+            domain_uuid=uuid, document=call.document, token=call.token, secrets=call.secrets, profile=call.profile
+        ),
     )
 
 

@@ -177,6 +177,7 @@ class AdoptCall:
     namespace: str = ""
     name: str = ""
     token: Token = Token()
+    secrets: tuple[SecretContent, ...] = ()
     dry_run: DryRun = DryRun.NONE
     profile: str = ""
 

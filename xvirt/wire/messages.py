@@ -4,7 +4,7 @@ InvalidSpec with the field's path."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from xvirt.model.codec import canonical_json, from_json
@@ -172,12 +172,20 @@ def decode_detail(message: pb.ListRequest) -> Detail:
     return _back(_DETAILS, message.detail, "detail")
 
 
+def _encode_secrets(secrets: Iterable[SecretContent]) -> list[pb.SecretData]:
+    return [pb.SecretData(name=item.name, data=dict(item.data)) for item in secrets]
+
+
+def _decode_secrets(messages: Iterable[pb.SecretData]) -> tuple[SecretContent, ...]:
+    return tuple(SecretContent(name=item.name, data=dict(item.data)) for item in messages)
+
+
 @sendable
 def encode_apply(call: ApplyCall) -> pb.ApplyRequest:
     return pb.ApplyRequest(
         document=canonical_json(call.document),
         token=encode_token(call.token),
-        secrets=[pb.SecretData(name=item.name, data=dict(item.data)) for item in call.secrets],
+        secrets=_encode_secrets(call.secrets),
         dry_run=_DRY_RUNS[call.dry_run],
         profile=call.profile,
     )
@@ -187,7 +195,7 @@ def decode_apply(message: pb.ApplyRequest) -> ApplyCall:
     return ApplyCall(
         document=from_json(message.document),
         token=decode_token(message.token),
-        secrets=tuple(SecretContent(name=item.name, data=dict(item.data)) for item in message.secrets),
+        secrets=_decode_secrets(message.secrets),
         dry_run=_back(_DRY_RUNS, message.dry_run, "dry_run"),
         profile=message.profile,
     )
@@ -396,6 +404,7 @@ def encode_adopt(call: AdoptCall) -> pb.AdoptRequest:
         token=encode_token(call.token),
         dry_run=_DRY_RUNS[call.dry_run],
         profile=call.profile,
+        secrets=_encode_secrets(call.secrets),
     )
 
 
@@ -408,6 +417,7 @@ def decode_adopt(message: pb.AdoptRequest) -> AdoptCall:
         token=decode_token(message.token),
         dry_run=_back(_DRY_RUNS, message.dry_run, "dry_run"),
         profile=message.profile,
+        secrets=_decode_secrets(message.secrets),
     )
 
 

@@ -143,3 +143,36 @@ def test_only_machines_are_adopted_from_what_others_made(client: NodeClient) -> 
 
 def test_adopt_must_be_text() -> None:
     assert [item.path for item in core.check(inputs(adopt=1.0))] == ["adopt"]
+
+
+def test_row_103_a_machine_that_was_released_goes_on_under_a_stack_by_its_own_document(
+    client: NodeClient, node: LiveNode
+) -> None:
+    local = inputs(
+        spec={
+            "cloudInit": {"hostname": "web", "userData": {"secret": "init"}},
+            "disks": [{"name": "root", "source": {"size": "64Mi"}}],
+            "nics": [{"name": "lan", "network": "lan"}],
+            "deletionPolicy": "Detach",
+        },
+        secrets={"init": {"userData": "#cloud-config"}},
+    )
+    lan = {**inputs("lan"), "kind": "VirtualNetwork", "spec": {"mode": "Isolated"}, "authority": "local"}
+    core.create(client, lan)
+    before = core.create(client, {**local, "authority": "local"})
+    definition = bare(node, XmlView.INACTIVE, before["uid"])
+    record = node.hypervisor.find_domain(before["uid"])
+    node.xvirt("release", "web")
+    moved = {
+        **local,
+        "adopt": before["uid"],
+        "spec": {**local["spec"], "cloudInit": {"hostname": "web", "userData": {"secret": "web-cloud-init"}}},
+        "secrets": {"web-cloud-init": {"userData": "#cloud-config"}},
+    }
+    with pytest.raises(Refused, match="would not stay as it is"):
+        core.create(client, {**moved, "secrets": {"web-cloud-init": {"userData": "#another"}}})
+    outputs = core.create(client, moved)
+    assert (outputs["uid"], outputs["macs"]) == (before["uid"], before["macs"])
+    assert bare(node, XmlView.INACTIVE, before["uid"]) == definition
+    assert node.hypervisor.find_domain(before["uid"]) == record
+    assert client.get(WEB).ref.authority == STACK

@@ -970,6 +970,7 @@ class AdoptRequest(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     domain_uuid: _builtins.str
     document: _builtins.bytes
     """Canonical JSON of the document to take it over by; empty: the node writes it from the domain."""
@@ -980,6 +981,10 @@ class AdoptRequest(_message.Message):
     profile: _builtins.str
     @_builtins.property
     def token(self) -> Global___Token: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SecretData]:
+        """Content of the Secrets that the document names."""
+
     def __init__(
         self,
         *,
@@ -990,10 +995,11 @@ class AdoptRequest(_message.Message):
         name: _builtins.str = ...,
         dry_run: Global___DryRun.ValueType = ...,
         profile: _builtins.str = ...,
+        secrets: _abc.Iterable[Global___SecretData] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "domain_uuid", b"domain_uuid", "dry_run", b"dry_run", "name", b"name", "namespace", b"namespace", "profile", b"profile", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "domain_uuid", b"domain_uuid", "dry_run", b"dry_run", "name", b"name", "namespace", b"namespace", "profile", b"profile", "secrets", b"secrets", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
