@@ -36,9 +36,12 @@ class ApiRefused(ClusterError):
 
     @property
     def causes(self) -> dict[str, str]:
-        """Path -> message of each thing that is wrong with a document."""
-        causes = (self.status.get("details") or {}).get("causes") or ()
-        return {cause.get("field", ""): cause.get("message", "") for cause in causes}
+        """Path -> what is wrong there with a document, a line for each."""
+        found: dict[str, str] = {}
+        for cause in (self.status.get("details") or {}).get("causes") or ():
+            path, message = cause.get("field", ""), cause.get("message", "")
+            found[path] = f"{found[path]}\n{message}" if path in found else message
+        return found
 
 
 @dataclass(frozen=True)

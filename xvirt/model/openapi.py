@@ -27,7 +27,7 @@ from xvirt.model.fields import (
     rules_of,
 )
 from xvirt.model.kinds import Column, Kind
-from xvirt.model.names import LABEL, LABEL_MAX_LENGTH, PATTERNS
+from xvirt.model.names import DESCRIPTIONS, LABEL, LABEL_MAX_LENGTH, PATTERNS
 from xvirt.model.quantity import ByteSize
 from xvirt.model.validation import check_rules
 from xvirt.model.values import encode
@@ -38,6 +38,10 @@ CATEGORY = "xvirt"
 _QUANTITY_MAX_LENGTH = 32
 _FIXED_MESSAGE = "cannot be changed once set; delete and declare anew"
 _INT32_MAXIMUM = (1 << 31) - 1
+_CLEAN_TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"
+"""What `names.is_clean_text` takes, but for surrogates and non-characters, which Go's and Python's patterns have no common word for."""
+_PARSERS = {Format.IP: "isIP(self)", Format.INTERFACE_CIDR: "isCIDR(self)"}
+"""A pattern cannot count the groups of an IPv6 address."""
 
 
 class _Part(enum.Enum):
@@ -161,17 +165,21 @@ def _class_rules(cls: type, part: _Part) -> list[Schema]:
         if rule.cel not in ("", "true")
     ]
     if part.knows_old_value:
-        rules += [_presence_rule(item.json_name) for item in attributes(cls) if _may_not_come_or_go(item)]
+        rules += [_presence_rule(item) for item in attributes(cls) if _may_not_come_or_go(item)]
     return rules
 
 
 def _may_not_come_or_go(item: Attribute) -> bool:
-    return item.spec.mutability is Mutability.FIXED and item.default is None
+    return item.spec.mutability is Mutability.FIXED and not item.is_required and not _default(item)
 
 
-def _presence_rule(name: str) -> Schema:
-    rule = f"has(self.{name}) == has(oldSelf.{name})"
-    return {"rule": rule, "message": f"{name} {_FIXED_MESSAGE}", "fieldPath": f".{name}"}
+def _presence_rule(item: Attribute) -> Schema:
+    """A rule of the field's own is not asked where it comes or goes."""
+    name = item.json_name
+    new, old = f"has(self.{name})", f"has(oldSelf.{name})"
+    if item.default is not None:  # an empty list is the same as none
+        new, old = f"({new} && size(self.{name}) > 0)", f"({old} && size(oldSelf.{name}) > 0)"
+    return {"rule": f"{new} == {old}", "message": f"{name} {_FIXED_MESSAGE}", "fieldPath": f".{name}"}
 
 
 def _property(item: Attribute, part: _Part, key: str | None) -> Schema:
@@ -179,7 +187,7 @@ def _property(item: Attribute, part: _Part, key: str | None) -> Schema:
     schema |= _annotation_schema(item.annotation, item.spec, part)
     if part is _Part.STATUS:
         return schema | ({"default": -1} if item.json_name == "observedGeneration" and item.default == -1 else {})
-    rules = [*_value_rules(item, part), *_change_rules(item, part, key)]
+    rules = [*_value_rules(item.annotation, item.spec, part), *_change_rules(item, part, key)]
     if rules:
         schema["x-kubernetes-validations"] = rules
     return schema | _default(item)
@@ -194,19 +202,27 @@ def _default(item: Attribute) -> Schema:
     return {} if value in ("", [], {}) else {"default": value}
 
 
-def _value_rules(item: Attribute, part: _Part) -> list[Schema]:
-    if item.annotation is ByteSize and part is _Part.SPEC:
-        return [
-            {"rule": f"quantity(string(self)).compareTo(quantity('{ByteSize(bound)}')) {sign} 0", "message": message}
-            for bound, sign, message in (
-                (item.spec.minimum, ">=", f"is below the least, {ByteSize(item.spec.minimum or 0)}"),
-                (item.spec.maximum, "<=", f"is above the most, {ByteSize(item.spec.maximum or 0)}"),
-            )
-            if bound is not None
-        ]
-    if item.annotation is str and item.spec.format is Format.HOST_PATH:
+def _value_rules(annotation: Any, spec: FieldSpec, part: _Part) -> list[Schema]:
+    if annotation is ByteSize and part is _Part.SPEC:
+        return _size_rules(spec)
+    if annotation is str and spec.format is Format.HOST_PATH:
         return [{"rule": "!self.matches('(^|/)[.][.]?(/|$)')", "message": "is not an absolute path without '..'"}]
+    if annotation is str and spec.format in _PARSERS:
+        return [{"rule": _PARSERS[spec.format], "message": f"is not {DESCRIPTIONS[spec.format]}"}]
     return []
+
+
+def _size_rules(spec: FieldSpec) -> list[Schema]:
+    # What is no quantity is refused by its pattern; a rule that fails on it would only add words about CEL.
+    guard, size = "!isQuantity(string(self))", "quantity(string(self))"
+    return [
+        {"rule": f"{guard} || {size}.compareTo(quantity('{ByteSize(bound)}')) {sign} 0", "message": message}
+        for bound, sign, message in (
+            (spec.minimum, ">=", f"is below the least, {ByteSize(spec.minimum or 0)}"),
+            (spec.maximum, "<=", f"is above the most, {ByteSize(spec.maximum or 0)}"),
+        )
+        if bound is not None
+    ]
 
 
 def _change_rules(item: Attribute, part: _Part, key: str | None) -> list[Schema]:
@@ -228,11 +244,11 @@ def _annotation_schema(annotation: Any, spec: FieldSpec, part: _Part) -> Schema:
     if is_spec_class(annotation):
         return _class_schema(annotation, part)
     if is_string_map(annotation):
-        values = _string_schema(spec)
+        values = _string_schema(spec, part)
         return {"type": "object", "maxProperties": spec.max_items, "additionalProperties": values}
     if is_tree(annotation):
         return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return _scalar_schema(annotation, spec)
+    return _scalar_schema(annotation, spec, part)
 
 
 def _list_schema(inner: Any, spec: FieldSpec, part: _Part) -> Schema:
@@ -244,11 +260,14 @@ def _list_schema(inner: Any, spec: FieldSpec, part: _Part) -> Schema:
     if key is not None:
         kind = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
     within = part.within_list(key)
-    items = _class_schema(inner, within, key) if is_spec_class(inner) else _annotation_schema(inner, spec, within)
-    return schema | kind | {"items": items}
+    if is_spec_class(inner):
+        return schema | kind | {"items": _class_schema(inner, within, key)}
+    rules = [] if part is _Part.STATUS else _value_rules(inner, spec, within)
+    judged = {"x-kubernetes-validations": rules} if rules else {}
+    return schema | kind | {"items": _annotation_schema(inner, spec, within) | judged}
 
 
-def _scalar_schema(annotation: Any, spec: FieldSpec) -> Schema:
+def _scalar_schema(annotation: Any, spec: FieldSpec, part: _Part) -> Schema:
     if annotation is bool:
         return {"type": "boolean"}
     if annotation is ByteSize:
@@ -261,7 +280,7 @@ def _scalar_schema(annotation: Any, spec: FieldSpec) -> Schema:
     if annotation is int:
         return _integer_schema(spec)
     if annotation is str:
-        return _string_schema(spec)
+        return _string_schema(spec, part)
     return {"type": "string", "enum": [member.value for member in annotation]}
 
 
@@ -272,8 +291,8 @@ def _integer_schema(spec: FieldSpec) -> Schema:
     return {"type": "integer", "format": "int32" if is_small else "int64"} | kept
 
 
-def _string_schema(spec: FieldSpec) -> Schema:
-    schema: Schema = {"type": "string", "maxLength": spec.max_length}
-    if spec.format in PATTERNS:
-        schema["pattern"] = PATTERNS[spec.format]
-    return schema
+def _string_schema(spec: FieldSpec, part: _Part) -> Schema:
+    # A status is not refused for a character that a guest has put into it.
+    free = None if part is _Part.STATUS else _CLEAN_TEXT
+    pattern = PATTERNS.get(spec.format, free)
+    return {"type": "string", "maxLength": spec.max_length} | ({} if pattern is None else {"pattern": pattern})

@@ -55,3 +55,10 @@ def _parse(text: str) -> int:
     if remainder:
         raise ValueError(f"{_shorten(text)} is not a whole number of bytes")
     return size
+
+
+def cel_at_least(large: str, small: str) -> str:
+    """CEL for `large >= small`; true where either is no quantity, which its own pattern refuses."""
+    sizes = [f"string({large})", f"string({small})"]
+    guards = " || ".join(f"!isQuantity({size})" for size in sizes)
+    return f"{guards} || quantity({sizes[0]}).compareTo(quantity({sizes[1]})) >= 0"

@@ -150,9 +150,10 @@ class Subnet:
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             _is_inside,
-            "!has(self.dhcp) || (!has(self.dhcp.ranges) || self.dhcp.ranges.all(r, cidr(self.address).containsIP(r.start)"
-            " && cidr(self.address).containsIP(r.end))) && (!has(self.dhcp.hosts) || self.dhcp.hosts.all(h,"
-            " cidr(self.address).containsIP(h.ip)))",
+            "!has(self.dhcp) || !isCIDR(self.address) || (!has(self.dhcp.ranges) || self.dhcp.ranges.all(r,"
+            " (!isIP(r.start) || cidr(self.address).containsIP(r.start)) &&"
+            " (!isIP(r.end) || cidr(self.address).containsIP(r.end)))) && (!has(self.dhcp.hosts) ||"
+            " self.dhcp.hosts.all(h, !isIP(h.ip) || cidr(self.address).containsIP(h.ip)))",
             "every address of dhcp must lie in the subnet of address",
             "dhcp",
         ),
@@ -215,7 +216,7 @@ class VirtualNetworkSpec:
         ),
         Rule(
             _is_dhcp_single,
-            "!has(self.subnets) || [4, 6].all(f, self.subnets.filter(s, has(s.dhcp) &&"
+            "!has(self.subnets) || [4, 6].all(f, self.subnets.filter(s, has(s.dhcp) && isCIDR(s.address) &&"
             " cidr(s.address).ip().family() == f).size() <= 1)",
             "libvirt serves DHCP on one IPv4 and one IPv6 subnet of a network; remove dhcp from the others",
             "subnets",
@@ -228,14 +229,15 @@ class VirtualNetworkSpec:
         ),
         Rule(
             _are_gateways_inside,
-            "!has(self.routes) || self.routes.all(r, has(self.subnets) && self.subnets.exists(s,"
-            " cidr(s.address).containsIP(r.gateway)))",
+            "!has(self.routes) || self.routes.all(r, !isIP(r.gateway) || has(self.subnets) && self.subnets.exists(s,"
+            " !isCIDR(s.address) || cidr(s.address).containsIP(r.gateway)))",
             "every gateway must lie in one of the subnets",
             "routes",
         ),
         Rule(
             _has_one_family,
-            "!has(self.routes) || self.routes.all(r, cidr(r.destination).ip().family() == ip(r.gateway).family())",
+            "!has(self.routes) || self.routes.all(r, !isCIDR(r.destination) || !isIP(r.gateway) ||"
+            " cidr(r.destination).ip().family() == ip(r.gateway).family())",
             "destination and gateway of a route must both be IPv4 or both be IPv6",
             "routes",
         ),

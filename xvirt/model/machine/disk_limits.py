@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
-from xvirt.model.quantity import ByteSize
+from xvirt.model.quantity import ByteSize, cel_at_least
 
 LIVE = Mutability.LIVE
 
@@ -26,7 +26,7 @@ class ByteRate:
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             lambda rate: rate.burst is None or rate.burst >= rate.per_second,
-            "!has(self.burst) || quantity(string(self.burst)).compareTo(quantity(string(self.perSecond))) >= 0",
+            f"!has(self.burst) || {cel_at_least('self.burst', 'self.perSecond')}",
             "burst is below perSecond; raise burst or lower perSecond",
             "burst",
         ),

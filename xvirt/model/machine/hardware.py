@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, field
-from xvirt.model.quantity import ByteSize
+from xvirt.model.quantity import ByteSize, cel_at_least
 
 LIVE, RESTART = Mutability.LIVE, Mutability.RESTART
 
@@ -124,7 +124,7 @@ class Memory:
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             lambda memory: memory.max is None or memory.max >= memory.size,
-            "!has(self.max) || quantity(string(self.max)).compareTo(quantity(string(self.size))) >= 0",
+            f"!has(self.max) || {cel_at_least('self.max', 'self.size')}",
             "max is below size; raise max or lower size",
             "max",
         ),
