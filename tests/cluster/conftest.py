@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster import deployment
 from tests.cluster.kubectl import Kubectl
 from tools.cluster.api import Api
 from tools.cluster.controlplane import ControlPlane
@@ -38,6 +39,14 @@ def namespace(api: Api) -> Iterator[str]:
     api.create(document)
     yield name
     api.delete(document)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A second control plane with all of deploy/kustomize/default, whose policies would be in the way of other tests."""
+    with ControlPlane.up(ControlPlaneSpec(tmp_path_factory.mktemp("installed"))) as plane:
+        deployment.install(plane)
+        yield plane
 
 
 @pytest.fixture

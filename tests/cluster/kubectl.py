@@ -18,7 +18,7 @@ _TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl with one kubeconfig and namespace."""
+    """kubectl with one kubeconfig and namespace; without one each document is to say its own."""
 
     kubeconfig: Path
     namespace: str
@@ -26,8 +26,9 @@ class Kubectl:
     def __call__(self, *arguments: str, stdin: Any = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run it; `stdin` may be text or documents. With `check`, fails with what it printed."""
         text = stdin if isinstance(stdin, str) or stdin is None else yaml.safe_dump_all(stdin)
+        place = ["--namespace", self.namespace] if self.namespace else []
         done = subprocess.run(
-            [program(), "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *arguments],
+            [program(), "--kubeconfig", str(self.kubeconfig), *place, *arguments],
             input=text,
             text=True,
             capture_output=True,
