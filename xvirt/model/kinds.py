@@ -10,8 +10,9 @@ from xvirt.model.storage import (
     StoragePoolSpec,
     StoragePoolStatus,
     VirtualDiskSpec,
+    VirtualDiskStatus,
     VirtualImageSpec,
-    VolumeStatus,
+    VirtualImageStatus,
 )
 from xvirt.model.virtualhost import VirtualHostSpec, VirtualHostStatus
 from xvirt.model.virtualmachine import VirtualMachineSpec
@@ -83,7 +84,7 @@ KINDS: tuple[Kind, ...] = (
         short_names=("vimage",),
         scope=Scope.NAMESPACED,
         spec=VirtualImageSpec,
-        status=VolumeStatus,
+        status=VirtualImageStatus,
         doc="A checked, cached image that disks are made from.",
         apply_order=30,
         columns=(
@@ -102,7 +103,7 @@ KINDS: tuple[Kind, ...] = (
         short_names=("vdisk",),
         scope=Scope.NAMESPACED,
         spec=VirtualDiskSpec,
-        status=VolumeStatus,
+        status=VirtualDiskStatus,
         doc="A volume with a life of its own.",
         apply_order=40,
         columns=(
@@ -112,6 +113,7 @@ KINDS: tuple[Kind, ...] = (
             Column("POOL", "spec.pool"),
             Column("USED-BY", "status.usedBy"),
             Column("FORMAT", "spec.format", True),
+            Column("NODE", "status.nodeName", True),
             Column("PATH", "status.path", True),
         ),
     ),

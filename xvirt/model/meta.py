@@ -111,6 +111,33 @@ class LastError:
     time: str | None = field("When.", Mutability.LIVE, default=None, format=Format.TIMESTAMP)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostState:
+    """An object as one host of a cluster has it."""
+
+    name: str = field("The host.", Mutability.LIVE, format=Format.LABEL, max_length=63)
+    state: str = field(
+        "One word: what the host says; Pending before it was asked, Unknown while it cannot be.",
+        Mutability.LIVE,
+        default="Pending",
+    )
+    message: str = field("Why it is not ready there.", Mutability.LIVE, default="", max_length=4096)
+
+
+HOST_STATES_MAX = 1024
+
+
+def host_states() -> Any:
+    """The `hosts` of a status whose object may be on several hosts."""
+    return field(
+        "In a cluster: the hosts that have it, or are about to.",
+        Mutability.LIVE,
+        default=(),
+        list_key="name",
+        max_items=HOST_STATES_MAX,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Resource:
     """One typed document: `spec` and `status` are instances of the kind's dataclasses (`xvirt.model.kinds`)."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 from xvirt.model import limits
 from xvirt.model.fields import Format, Mutability, Rule, Tree, field
 from xvirt.model.machine.disk import CopyMode, DiskDeletionPolicy, DiskFormat, Preallocation, preallocation_rules
-from xvirt.model.meta import Condition, LastError
+from xvirt.model.meta import Condition, HostState, LastError, host_states
 from xvirt.model.quantity import ByteSize
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
@@ -98,7 +98,7 @@ class VirtualDiskSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VolumeStatus:
-    """A volume as it is; status of VirtualDisk and VirtualImage."""
+    """A volume as it is; what the status of VirtualDisk and VirtualImage have in common."""
 
     observed_generation: int = field("Generation that this status is of; -1: none yet.", LIVE, default=-1)
     printable_status: str = field("One word for a table.", LIVE, default="Pending")
@@ -114,6 +114,25 @@ class VolumeStatus:
     used_by: tuple[str, ...] = field("Domains and volumes that use it.", LIVE, default=(), max_items=1024)
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VirtualDiskStatus(VolumeStatus):
+    """A disk as it is."""
+
+    node_name: str = field(
+        "In a cluster: the host that it lies on, for good; empty until a machine that uses it has a host.",
+        LIVE,
+        default="",
+        max_length=63,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VirtualImageStatus(VolumeStatus):
+    """An image as it is."""
+
+    hosts: tuple[HostState, ...] = host_states()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -264,6 +283,14 @@ class StoragePoolSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolHostState(HostState):
+    """A pool as one host has it."""
+
+    capacity: ByteSize | None = field("Size of the file system or group there.", LIVE, default=None, unit="bytes")
+    available: ByteSize | None = field("Free space there.", LIVE, default=None, unit="bytes")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StoragePoolStatus:
     """A pool as it is."""
 
@@ -271,7 +298,15 @@ class StoragePoolStatus:
     printable_status: str = field("One word for a table.", LIVE, default="Pending")
     uuid: str | None = field("libvirt's UUID of the pool.", LIVE, default=None, format=Format.UUID)
     path: str = field("Directory.", LIVE, default="", max_length=4096)
-    capacity: ByteSize | None = field("Size of the file system or group.", LIVE, default=None, unit="bytes")
-    available: ByteSize | None = field("Free space.", LIVE, default=None, unit="bytes")
+    capacity: ByteSize | None = field(
+        "Size of the file system or group; of a pool on several hosts: theirs together.",
+        LIVE,
+        default=None,
+        unit="bytes",
+    )
+    available: ByteSize | None = field(
+        "Free space; of a pool on several hosts: theirs together.", LIVE, default=None, unit="bytes"
+    )
+    hosts: tuple[PoolHostState, ...] = host_states()
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")

@@ -8,7 +8,7 @@ import ipaddress
 from typing import ClassVar
 
 from xvirt.model.fields import Format, Mutability, Rule, Tree, field
-from xvirt.model.meta import Condition, LastError
+from xvirt.model.meta import Condition, HostState, LastError, host_states
 
 LIVE, RESTART, FIXED = Mutability.LIVE, Mutability.RESTART, Mutability.FIXED
 
@@ -310,5 +310,6 @@ class VirtualNetworkStatus:
     network_name: str = field("libvirt's name of the network.", LIVE, default="")
     bridge: str = field("Bridge device on the host.", LIVE, default="")
     restart_required: tuple[str, ...] = field("Fields that wait until no guest uses the network.", LIVE, default=())
+    hosts: tuple[HostState, ...] = host_states()
     last_error: LastError | None = field("What went wrong last.", LIVE, default=None)
     conditions: tuple[Condition, ...] = field("Conditions.", LIVE, default=(), list_key="type")
