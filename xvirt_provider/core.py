@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xvirt import API_VERSION
@@ -33,6 +33,10 @@ from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 
 Values = Mapping[str, Any]
 POLL_S = 0.2
+KEPT_S = 5.0
+"""Seconds that a deletion waits while others need the object's volume: those that are deleted beside it go within them."""
+_TRANSIENT = ("AgentConnected", "Reconciling")
+"""Conditions that come and go by themselves, as with each restart of a guest: as outputs they would make every refresh a change."""
 _INPUTS = (
     *("kind", "metadata", "spec", "authority", "owner", "node", "group"),
     *("secrets", "profile", "adopt", "waitFor", "onTimeout", "timeouts"),
@@ -41,10 +45,12 @@ _INPUTS = (
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """What an update would do. `replaced`: fields that never change, so that only a new object can have them."""
+    """What an update would do. `replaced`: fields that never change, so that only a new object can have them; `drift`: what a refresh has
+    found changed by hand, which the update's Apply puts back."""
 
     changes: tuple[FieldDifference, ...]
     replaced: tuple[str, ...]
+    drift: tuple[str, ...]
     is_changed: bool
 
 
@@ -114,7 +120,8 @@ def compare(olds: Values, news: Values) -> Difference:
     others = ("secrets", "profile")
     is_changed = bool(changes or replaced or normalise(before) != normalise(after))
     is_changed = is_changed or any(olds.get(key) != news.get(key) for key in others)
-    return Difference(changes, tuple(replaced), is_changed)
+    drift = tuple(olds.get("drift") or ())
+    return Difference(changes, tuple(replaced), drift, is_changed=is_changed or bool(drift))
 
 
 def _meta(inputs: Values, key: str) -> Any:
@@ -153,9 +160,24 @@ def create(client: NodeClient, inputs: Values) -> dict[str, Any]:
     return _apply_and_wait(client, inputs, "create")
 
 
-def update(client: NodeClient, inputs: Values) -> dict[str, Any]:
-    """Declare the object as it is to be now; wait; outputs. Raises XvirtError."""
+def update(client: NodeClient, inputs: Values, drift: Sequence[str] = ()) -> dict[str, Any]:
+    """Declare the object as it is to be now; wait; outputs. Raises XvirtError.
+
+    Where a refresh has found `drift` that the policy only reports, the object is first declared with `Correct`.
+    """
+    if is_put_back(drift, inputs):
+        _apply_and_wait(client, {**corrected(inputs), "waitFor": "ready"}, "update")
     return _apply_and_wait(client, inputs, "update")
+
+
+def is_put_back(drift: Sequence[str], inputs: Values) -> bool:
+    """Whether an update has to undo what the object's policy leaves as it is."""
+    return bool(drift) and inputs["spec"].get("driftPolicy") == "Report"
+
+
+def corrected(inputs: Values) -> dict[str, Any]:
+    """The same declaration with a policy that undoes what was changed by hand."""
+    return {**inputs, "spec": {**inputs["spec"], "driftPolicy": "Correct"}}
 
 
 def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, Any]:
@@ -255,21 +277,30 @@ def read(client: NodeClient, inputs: Values) -> tuple[dict[str, Any], dict[str, 
     return outputs_of(now, view), now
 
 
-def delete(client: NodeClient, inputs: Values) -> None:
-    """Delete the object and wait until the node says that it is gone. One that is gone already, or another stack's, is left alone.
-    Raises XvirtError."""
+def delete(client: NodeClient, inputs: Values) -> str:
+    """Delete the object and wait until the node says that it is gone; a warning, mostly empty. One that is gone already, or another
+    stack's, is left alone. Raises XvirtError.
+
+    An image or disk that others need, such as the disk that a deleted machine leaves, is gone once they are: the node sees to that, and
+    nobody waits for it.
+    """
     ref = ref_of(inputs)
     deadline = time.monotonic() + float((inputs.get("timeouts") or {}).get("delete") or TIMEOUT_S["delete"])
+    kept_until = time.monotonic() + KEPT_S
     try:
         found = client.get(ref)
         if found.ref.authority != inputs["authority"]:
-            return
+            return ""
         client.delete(ref, Token(authority=inputs["authority"]))
         while time.monotonic() < deadline:
             found = client.get(ref)
+            if not (found.document.get("status") or {}).get("usedBy"):
+                kept_until = time.monotonic() + KEPT_S
+            elif time.monotonic() > kept_until:
+                return f"{ref} is still there: {_state_of(found.document)}"
             time.sleep(POLL_S)
     except NotFound:
-        return
+        return ""
     raise DeadlineExceeded(f"{ref} is still being deleted: {_state_of(found.document)}", reason="Deleting")
 
 
@@ -281,7 +312,9 @@ def outputs_of(inputs: Values, view: ObjectView) -> dict[str, Any]:
     outputs |= {
         "uid": view.ref.uid,
         "state": status.get("printableStatus") or "Pending",
-        "conditions": {item["type"]: item["status"] for item in status.get("conditions") or ()},
+        "conditions": {
+            item["type"]: item["status"] for item in status.get("conditions") or () if item["type"] not in _TRANSIENT
+        },
         "warning": "",
     }
     if inputs["kind"] == "VirtualMachine":
@@ -292,6 +325,7 @@ def outputs_of(inputs: Values, view: ObjectView) -> dict[str, Any]:
             "macs": {nic["name"]: nic["mac"] for nic in status.get("interfaces") or () if nic.get("name")},
             "addresses": addresses,
             "address": next((item for found in addresses.values() for item in found), ""),
+            "drift": list(status.get("drift") or ()),
         }
     elif status.get("path"):
         outputs["path"] = status["path"]

@@ -95,7 +95,12 @@ class Provider(ResourceProvider):
         if not found.is_changed:
             return DiffResult(changes=False)
         replaces = sorted({path.partition(".")[0] for path in found.replaced})
-        _tell_plan(found, _news, is_replaced=bool(replaces))
+        if replaces:
+            _tell(
+                f"{core.ref_of(_olds)}: {', '.join(found.replaced)} never changes: the object is deleted and made anew"
+            )
+        else:
+            _tell_plan(found, core.corrected(_news) if core.is_put_back(found.drift, _news) else _news)
         return DiffResult(changes=True, replaces=replaces, delete_before_replace=bool(replaces))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -115,16 +120,17 @@ class Provider(ResourceProvider):
         return ReadResult(outputs["uid"] or id_, outputs, inputs)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        """One Apply."""
+        """One Apply; two where what was changed by hand is put back."""
         with _told():
-            outputs = core.update(self._client(_news), _plain(_news))
+            outputs = core.update(self._client(_news), _plain(_news), _olds.get("drift") or ())
         _warn(outputs)
         return UpdateResult(outputs)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Delete, and wait for the node's word."""
         with _told():
-            core.delete(self._client(_props), _plain(_props))
+            warning = core.delete(self._client(_props), _plain(_props))
+        _warn({"warning": warning})
 
     def _place(self, olds: Mapping[str, Any], news: dict[str, Any]) -> dict[str, Any]:
         """Inputs with the node that a fleet gives the object; as they are where a preview does not know its name yet."""
@@ -160,26 +166,28 @@ def _has_unknown(value: Any) -> bool:
     return isinstance(value, list | tuple) and any(_has_unknown(item) for item in value)
 
 
-def _tell_plan(found: core.Difference, news: Mapping[str, Any], *, is_replaced: bool) -> None:
+def _tell_plan(found: core.Difference, news: Mapping[str, Any]) -> None:
     subject = core.ref_of(news)
     lines = [
         f"{subject}: {change.path} {_shown(change.old)} -> {_shown(change.new)} [{_cost(change.mutability.value)}]"
         for change in found.changes
     ]
-    if is_replaced:
-        lines.append(f"{subject}: {', '.join(found.replaced)} never changes: the object is deleted and made anew")
+    lines += [f"{subject}: {text}, and is put back" for text in found.drift]
+    try:
+        result = core.plan(_Process.nodes.client(news.get("node")), _plain(news))
+    except XvirtError as error:
+        lines.append(f"{subject}: the node would refuse it: {core.sentence(error)}")
     else:
-        try:
-            result = core.plan(_Process.nodes.client(news.get("node")), _plain(news))
-        except XvirtError as error:
-            lines.append(f"{subject}: the node would refuse it: {core.sentence(error)}")
+        if result is None:
+            lines.append(f"{subject}: the node cannot be asked now; this is what the model says")
         else:
-            if result is None:
-                lines.append(f"{subject}: the node cannot be asked now; this is what the model says")
-            else:
-                lines += [f"{subject}: {step.summary} [{step.impact.value}]" for step in result.plan]
-                lines += [f"{subject}: waits: {text}" for text in result.waiting_for]
-    print("\n".join(lines), file=sys.stderr, flush=True)
+            lines += [f"{subject}: {step.summary} [{step.impact.value}]" for step in result.plan]
+            lines += [f"{subject}: waits: {text}" for text in result.waiting_for]
+    _tell("\n".join(lines))
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _cost(word: str) -> str:

@@ -42,7 +42,7 @@ class StoragePool(Declared, module="xvirt", name="StoragePool"):
     state: pulumi.Output[str]
     """One word: what it is doing."""
     conditions: pulumi.Output[dict[str, str]]
-    """Status by type: `Ready`, `Reconciling`, ..."""
+    """Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out."""
     warning: pulumi.Output[str]
     """What a step stopped waiting for; empty where it was reached."""
 
@@ -129,7 +129,7 @@ class VirtualNetwork(Declared, module="xvirt", name="VirtualNetwork"):
     state: pulumi.Output[str]
     """One word: what it is doing."""
     conditions: pulumi.Output[dict[str, str]]
-    """Status by type: `Ready`, `Reconciling`, ..."""
+    """Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out."""
     warning: pulumi.Output[str]
     """What a step stopped waiting for; empty where it was reached."""
 
@@ -234,7 +234,7 @@ class VirtualImage(Declared, module="xvirt", name="VirtualImage"):
     state: pulumi.Output[str]
     """One word: what it is doing."""
     conditions: pulumi.Output[dict[str, str]]
-    """Status by type: `Ready`, `Reconciling`, ..."""
+    """Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out."""
     warning: pulumi.Output[str]
     """What a step stopped waiting for; empty where it was reached."""
     path: pulumi.Output[str]
@@ -323,7 +323,7 @@ class VirtualDisk(Declared, module="xvirt", name="VirtualDisk"):
     state: pulumi.Output[str]
     """One word: what it is doing."""
     conditions: pulumi.Output[dict[str, str]]
-    """Status by type: `Ready`, `Reconciling`, ..."""
+    """Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out."""
     warning: pulumi.Output[str]
     """What a step stopped waiting for; empty where it was reached."""
     path: pulumi.Output[str]
@@ -414,7 +414,7 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
     state: pulumi.Output[str]
     """One word: what it is doing."""
     conditions: pulumi.Output[dict[str, str]]
-    """Status by type: `Ready`, `Reconciling`, ..."""
+    """Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out."""
     warning: pulumi.Output[str]
     """What a step stopped waiting for; empty where it was reached."""
     uuid: pulumi.Output[str]
@@ -427,6 +427,8 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
     """Addresses of each card that has any."""
     address: pulumi.Output[str]
     """The first address; empty while there is none."""
+    drift: pulumi.Output[list[str]]
+    """What somebody changed by hand, place by place; the next `up` puts it back."""
 
     def __init__(  # one argument a field: that is what editors complete
         self,
@@ -546,4 +548,4 @@ class VirtualMachine(Declared, module="xvirt", name="VirtualMachine"):
         super().__init__(resource_name, spec, common, opts)
 
     def _outputs(self) -> tuple[str, ...]:
-        return ("uid", "state", "conditions", "warning", "uuid", "host", "macs", "addresses", "address",)
+        return ("uid", "state", "conditions", "warning", "uuid", "host", "macs", "addresses", "address", "drift",)

@@ -57,7 +57,11 @@ _COMMON = (
 _OUTPUTS: tuple[tuple[str, str, str], ...] = (
     ("uid", "str", "Identity of the object."),
     ("state", "str", "One word: what it is doing."),
-    ("conditions", "dict[str, str]", "Status by type: `Ready`, `Reconciling`, ..."),
+    (
+        "conditions",
+        "dict[str, str]",
+        "Status by type: `Ready`, `Stalled`, `RestartRequired`, ... What comes and goes by itself is left out.",
+    ),
     ("warning", "str", "What a step stopped waiting for; empty where it was reached."),
 )
 _MACHINE_OUTPUTS = (
@@ -66,6 +70,7 @@ _MACHINE_OUTPUTS = (
     ("macs", "dict[str, str]", "MAC address of each card."),
     ("addresses", "dict[str, list[str]]", "Addresses of each card that has any."),
     ("address", "str", "The first address; empty while there is none."),
+    ("drift", "list[str]", "What somebody changed by hand, place by place; the next `up` puts it back."),
 )
 _VOLUME_OUTPUTS = (("path", "str", "Path on the host."),)
 
