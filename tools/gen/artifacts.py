@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from tools.gen.argocd import FOLDER as ARGOCD
+from tools.gen.argocd import argocd_config_map
 from tools.gen.limits import generate_limits
 from tools.gen.provider import generate_provider
 from tools.gen.stubs import generate_stubs
@@ -25,16 +27,23 @@ _KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kust
 
 
 class _Dumper(yaml.SafeDumper):
-    """Without anchors, which readers of CRDs do not expect."""
+    """Without anchors, which readers of CRDs do not expect; texts of several lines as they are."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def generate(root: Path) -> dict[Path, bytes]:
     """Content by path below the root."""
     model = {**generate_crds(), **generate_reference(), **generate_provider()}
-    return {**model, **generate_policies(), **generate_limits(root), **generate_stubs(root)}
+    argocd = {ARGOCD / "argocd-cm.yaml": _yaml("model and the scripts beside it", argocd_config_map(root))}
+    return {**model, **generate_policies(), **argocd, **generate_limits(root), **generate_stubs(root)}
 
 
 def generate_crds() -> dict[Path, bytes]:

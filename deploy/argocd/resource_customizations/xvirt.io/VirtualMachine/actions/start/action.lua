@@ -1,0 +1,2 @@
+obj.spec.runStrategy = "Always"
+return obj

@@ -1,0 +1,2 @@
+obj.spec.runStrategy = "Halted"
+return obj
