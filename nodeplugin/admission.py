@@ -12,9 +12,9 @@ from nodeplugin.plan.place import PoolPlace
 from nodeplugin.plan.storage import inline_path
 from nodeplugin.plan.volume import image_request
 from nodeplugin.records import StoredObject
-from nodeplugin.store import Tombstone
+from nodeplugin.store import Store, Tombstone
 from xvirt.model.changes import FieldDifference, field_changes
-from xvirt.model.errors import Conflict, Forbidden, Refused
+from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, Problem, Refused
 from xvirt.model.exchange import Caller, FieldChange, Impact, Token
 from xvirt.model.fields import Mutability
 from xvirt.model.machine.disk import DiskDeletionPolicy
@@ -68,6 +68,16 @@ def resolve_token(
             stored_generation=stored[1],
         )
     return (stored[1] if is_same and old is not None else stored[1] + 1), token.epoch
+
+
+def reset_tokens(store: Store, authority: str) -> list[StoredObject]:
+    """Have any token of an authority taken again, after its cluster was restored from a backup. Raises InvalidSpec for one that has
+    nothing here."""
+    known = store.list_authorities()
+    if authority not in known:
+        there = ", ".join(known) or "none"
+        raise InvalidSpec([Problem("authority", f"{authority!r} has declared nothing here", f"use one of: {there}")])
+    return store.reset_tokens(authority)
 
 
 def check_changes(kind: str, old: StoredObject | None, document: Mapping[str, Any]) -> tuple[FieldChange, ...]:

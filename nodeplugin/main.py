@@ -269,7 +269,7 @@ def server_options(config: NodeConfig) -> ServerOptions:
     """The server's part of the config."""
     profiles = ("restricted", "baseline", "privileged")
     stacks = tuple(authority for authority in config.authorities if "/" in authority)
-    local = Caller(name="root", authorities=(LOCAL, *stacks), namespaces=("*",), profiles=profiles)
+    local = Caller(name="root", authorities=(LOCAL, *stacks), namespaces=("*",), profiles=profiles, is_host_root=True)
     callers = {
         client.common_name: Caller(
             name=client.common_name,

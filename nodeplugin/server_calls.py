@@ -175,6 +175,11 @@ class NodeCalls(NodeServicer):
         return messages.encode_applied(self._api.adopt(self._caller(context), call))
 
     @guarded
+    def AcceptEpoch(self, request: pb.AcceptEpochRequest, context: grpc.ServicerContext) -> pb.AcceptEpochResponse:
+        refs = self._api.accept_epoch(self._caller(context), request.authority)
+        return pb.AcceptEpochResponse(refs=[messages.encode_ref(item) for item in refs])
+
+    @guarded
     def ListForeign(self, request: pb.ListForeignRequest, context: grpc.ServicerContext) -> pb.ListForeignResponse:
         domains = self._api.list_foreign(self._caller(context))
         return pb.ListForeignResponse(domains=[messages.encode_foreign(item) for item in domains])

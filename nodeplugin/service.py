@@ -7,6 +7,7 @@ What is refused changes nothing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import logging
 import threading
@@ -18,6 +19,7 @@ from nodeplugin.admission import (
     check_image,
     check_policy,
     collect_garbage,
+    reset_tokens,
     resolve_profile,
     resolve_token,
 )
@@ -271,6 +273,18 @@ class NodeService:
             self._converger.enqueue_fresh(new.uid)
         return ApplyResult(object=new.view(), plan=tuple(step.planned() for step in plan.steps))
 
+    def accept_epoch(self, caller: Caller, authority: str) -> list[ObjectRef]:
+        """Set the tokens of an authority's objects back, and of its deleted ones. Nothing else changes: the next Apply says what is to be."""
+        _check_host_root(caller)
+        with self._lock:
+            reset = reset_tokens(self._store, authority)
+        for stored in reset:
+            message = "the host's root has older tokens of its authority taken again"
+            self._converger.tell(stored, EventType.WARNING, "EpochAccepted", message)
+            self._hub.object_changed(functools.partial(self._store.view, stored.uid))
+            self._converger.enqueue_fresh(stored.uid)
+        return [stored.ref for stored in reset]
+
     # Delete
 
     def delete(self, caller: Caller, ref: ObjectRef, token: Token, *, force: bool) -> ObjectView:
@@ -422,6 +436,14 @@ def _check_whole_host(caller: Caller) -> None:
     if "*" not in caller.namespaces:
         message = f"{caller.name} has only some namespaces; foreign domains belong to none of them"
         raise Forbidden(f"{message}; an administrator lists and adopts them")
+
+
+def _check_host_root(caller: Caller) -> None:
+    if not caller.is_host_root:
+        raise Forbidden(
+            f"{caller.name} may not: whoever calls could take back any authority's newest wish; do it on the host, as root, by"
+            " `xvirt node accept-epoch`"
+        )
 
 
 def _check_kind(kind: str) -> None:

@@ -208,6 +208,22 @@ class Store:
         rows = self._query("SELECT authority, epoch, generation FROM tombstones WHERE uid=?", (uid,))
         return Tombstone(*rows[0]) if rows else None
 
+    def reset_tokens(self, authority: str) -> list[StoredObject]:
+        """Set epoch and generation of an authority's objects, also of deleted ones, to zero; the objects as they are then."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE tombstones SET epoch=0, generation=0 WHERE authority=?", (authority,))
+            connection.execute("UPDATE objects SET epoch=0, generation=0 WHERE authority=?", (authority,))
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE authority=?", (authority,)).fetchall()
+            reset = [_object(row) for row in rows]
+            for stored in reset:
+                self._mark(stored.uid)
+        return reset
+
+    def list_authorities(self) -> list[str]:
+        """Authorities of all objects and of deleted ones."""
+        rows = self._query("SELECT authority FROM objects UNION SELECT authority FROM tombstones ORDER BY authority")
+        return [authority for (authority,) in rows]
+
     # operations
 
     def put_operation(self, operation: Operation) -> None:

@@ -16,7 +16,7 @@ from xvirt.client.pki import init_pki
 
 @click.group()
 def node() -> None:
-    """Nodes: certificates, facts."""
+    """Nodes: certificates, facts, tokens."""
 
 
 @node.command("init-pki")
@@ -37,6 +37,22 @@ def info(session: Session) -> None:
         described = client.node_info()
         click.echo(to_yaml(described.document).rstrip())
         click.echo(f"capabilities: {', '.join(described.capabilities)}")
+
+
+@node.command("accept-epoch")
+@click.argument("authority")
+@pass_session
+def accept_epoch(session: Session, authority: str) -> None:
+    """Take older tokens of AUTHORITY (of a cluster: the UID of its namespace kube-system) again, on this host.
+
+    For a cluster whose etcd was restored from a backup: this host knows newer generations, or a newer epoch, and refuses what comes.
+    From now on the restored cluster's wish holds, which may be an older one. Nothing changes until it is sent."""
+    with session.connect() as client:
+        refs = client.accept_epoch(authority)
+    for ref in refs:
+        click.echo(f"{ref} takes any token of {authority} once more")
+    if not refs:
+        click.echo(f"{authority} has nothing here now; deleted objects of it may be declared again")
 
 
 @click.command()

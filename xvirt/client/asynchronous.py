@@ -105,6 +105,10 @@ class AsyncNodeClient:
         """Domains of the host that nobody declares."""
         return await self._ask(calls.list_foreign())
 
+    async def accept_epoch(self, authority: str) -> list[ObjectRef]:
+        """Set the tokens of an authority's objects back, so that older ones are taken again; the objects. Only the host's root may."""
+        return await self._ask(calls.accept_epoch(authority))
+
     # streams
 
     @contextlib.asynccontextmanager

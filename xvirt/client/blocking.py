@@ -108,6 +108,10 @@ class NodeClient:
         """Domains of the host that nobody declares."""
         return self._ask(calls.list_foreign())
 
+    def accept_epoch(self, authority: str) -> list[ObjectRef]:
+        """Set the tokens of an authority's objects back, so that older ones are taken again; the objects. Only the host's root may."""
+        return self._ask(calls.accept_epoch(authority))
+
     # streams
 
     @contextlib.contextmanager

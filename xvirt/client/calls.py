@@ -94,6 +94,11 @@ def list_foreign() -> Call[list[ForeignDomain]]:
     return Call(Method.LIST_FOREIGN, request, lambda answer: [messages.decode_foreign(item) for item in answer.domains])
 
 
+def accept_epoch(authority: str) -> Call[list[ObjectRef]]:
+    request = pb.AcceptEpochRequest(authority=messages.encode_token(Token(authority=authority)).authority)
+    return Call(Method.ACCEPT_EPOCH, request, lambda answer: [messages.decode_ref(item) for item in answer.refs])
+
+
 def list_orphans(namespace: str) -> Call[list[Orphan]]:
     scope = messages.encode_ref(ObjectRef(namespace=namespace))
     request = pb.ListOrphansRequest(namespace=scope.namespace)

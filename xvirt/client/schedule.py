@@ -34,6 +34,7 @@ class Method(enum.Enum):
     LIST_ORPHANS = "ListOrphans"
     ADOPT = "Adopt"
     LIST_FOREIGN = "ListForeign"
+    ACCEPT_EPOCH = "AcceptEpoch"
     WATCH = "Watch"
     CONSOLE = "Console"
     CONSOLE_LOG = "ConsoleLog"
@@ -59,6 +60,7 @@ REPEATS: dict[Method, Repeat] = {
     Method.LIST_ORPHANS: Repeat.SAFE,
     Method.ADOPT: Repeat.SAFE,  # whoever has adopted it finds it adopted
     Method.LIST_FOREIGN: Repeat.SAFE,
+    Method.ACCEPT_EPOCH: Repeat.SAFE,  # what was applied in between is applied once more
     Method.WATCH: Repeat.NEVER,  # the reader must know: what follows is a new snapshot
     Method.CONSOLE: Repeat.NEVER,  # keys would be typed twice
     Method.CONSOLE_LOG: Repeat.NEVER,  # lines would come twice

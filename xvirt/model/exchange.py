@@ -310,10 +310,11 @@ class Orphan:
 class Caller:
     """Who calls, as the transport proved it: its authorities, the namespaces and the policy profiles that it may use.
 
-    `namespaces` holds names or `*`. `profiles` is ordered from the strictest to the most liberal.
+    `namespaces` holds names or `*`. `profiles` is ordered from the strictest to the most liberal. `is_host_root`: over the Unix socket.
     """
 
     name: str
     authorities: tuple[str, ...]
     namespaces: tuple[str, ...]
     profiles: tuple[str, ...]
+    is_host_root: bool = False

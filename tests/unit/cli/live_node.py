@@ -122,7 +122,7 @@ class LiveNode(World):
         self._serve()
 
     def _serve(self) -> None:
-        options = ServerOptions(unix_socket=self.socket, local_caller=CALLER)
+        options = ServerOptions(unix_socket=self.socket, local_caller=dataclasses.replace(CALLER, is_host_root=True))
         self.server = NodeServer(self.service, options, _Ears(self.calls))
         self.server.start()
 

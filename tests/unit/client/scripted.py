@@ -118,6 +118,9 @@ class ScriptedNode:
     def adopt(self, caller: Caller, call: AdoptCall) -> Any:
         return self._answer("adopt", caller, call)
 
+    def accept_epoch(self, caller: Caller, authority: str) -> Any:
+        return self._answer("accept_epoch", caller, authority)
+
     def list_foreign(self, caller: Caller) -> Any:
         return self._answer("list_foreign", caller)
 

@@ -46,6 +46,7 @@ ASKED: dict[Method, tuple[str, Ask]] = {
     Method.LIST_ORPHANS: ("list_orphans", lambda client: client.list_orphans()),
     Method.LIST_FOREIGN: ("list_foreign", lambda client: client.list_foreign()),
     Method.ADOPT: ("adopt", _adopt),
+    Method.ACCEPT_EPOCH: ("accept_epoch", lambda client: client.accept_epoch("local")),
     Method.LIST_EVENTS: ("list_events", lambda client: client.list_events(WEB)),
 }
 
@@ -87,7 +88,7 @@ def _settled(client: Any, node: LiveNode, method: Method) -> dict[str, Any]:
     if method is Method.DELETE:
         eventually(lambda: node.store.list_objects() == [])
     else:
-        eventually(lambda: client.get(WEB).document["status"]["printableStatus"] == wanted)
+        eventually(lambda: _shows(client.get(WEB).document, wanted))
     if method is Method.ADOPT:
         eventually(
             lambda: client.get(ObjectRef(uid=HAND_MADE)).document.get("status", {}).get("printableStatus") == "Stopped"
@@ -98,6 +99,13 @@ def _settled(client: Any, node: LiveNode, method: Method) -> dict[str, Any]:
         name: told if method is not Method.ADOPT else told[1:] for name, told in state["objects"].items()
     }
     return state
+
+
+def _shows(document: Any, word: str) -> bool:
+    status = document["status"]
+    return bool(
+        status["printableStatus"] == word and status["observedGeneration"] == document["metadata"]["generation"]
+    )
 
 
 def _declare(client: Any) -> None:

@@ -1074,6 +1074,47 @@ class ForeignDomain(_message.Message):
 Global___ForeignDomain: _TypeAlias = ForeignDomain  # noqa: Y015
 
 @_typing.final
+class AcceptEpochRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    authority: _builtins.str
+    def __init__(
+        self,
+        *,
+        authority: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptEpochRequest: _TypeAlias = AcceptEpochRequest  # noqa: Y015
+
+@_typing.final
+class AcceptEpochResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def refs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObjectRef]:
+        """Objects whose token was set back to (0, 0): the next Apply is taken, whatever its token."""
+
+    def __init__(
+        self,
+        *,
+        refs: _abc.Iterable[Global___ObjectRef] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refs", b"refs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptEpochResponse: _TypeAlias = AcceptEpochResponse  # noqa: Y015
+
+@_typing.final
 class ListOrphansRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

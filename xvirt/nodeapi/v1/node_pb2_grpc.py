@@ -99,6 +99,11 @@ class NodeStub:
                 request_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.SerializeToString,
                 response_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.FromString,
                 _registered_method=True)
+        self.AcceptEpoch = channel.unary_unary(
+                '/xvirt.nodeapi.v1.Node/AcceptEpoch',
+                request_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochRequest.SerializeToString,
+                response_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochResponse.FromString,
+                _registered_method=True)
         self.ListOrphans = channel.unary_unary(
                 '/xvirt.nodeapi.v1.Node/ListOrphans',
                 request_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListOrphansRequest.SerializeToString,
@@ -196,9 +201,16 @@ class NodeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListOrphans(self, request, context):
+    def AcceptEpoch(self, request, context):
         """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it.
+        For the host's root alone: after a cluster was restored from a backup, its older tokens are to be taken again.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOrphans(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -270,6 +282,11 @@ def add_NodeServicer_to_server(servicer, server):
                     servicer.ListForeign,
                     request_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.FromString,
                     response_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.SerializeToString,
+            ),
+            'AcceptEpoch': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcceptEpoch,
+                    request_deserializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochRequest.FromString,
+                    response_serializer=xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochResponse.SerializeToString,
             ),
             'ListOrphans': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrphans,
@@ -628,6 +645,33 @@ class Node:
             '/xvirt.nodeapi.v1.Node/ListForeign',
             xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignRequest.SerializeToString,
             xvirt_dot_nodeapi_dot_v1_dot_node__pb2.ListForeignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcceptEpoch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xvirt.nodeapi.v1.Node/AcceptEpoch',
+            xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochRequest.SerializeToString,
+            xvirt_dot_nodeapi_dot_v1_dot_node__pb2.AcceptEpochResponse.FromString,
             options,
             channel_credentials,
             insecure,

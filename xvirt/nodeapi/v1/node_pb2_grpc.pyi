@@ -53,8 +53,11 @@ class NodeStub:
     """Events of one object or of all, newest last."""
     Adopt: _grpc.UnaryUnaryMultiCallable[_node_pb2.AdoptRequest, _node_pb2.ApplyResponse]
     ListForeign: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListForeignRequest, _node_pb2.ListForeignResponse]
+    AcceptEpoch: _grpc.UnaryUnaryMultiCallable[_node_pb2.AcceptEpochRequest, _node_pb2.AcceptEpochResponse]
+    """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it.
+    For the host's root alone: after a cluster was restored from a backup, its older tokens are to be taken again.
+    """
     ListOrphans: _grpc.UnaryUnaryMultiCallable[_node_pb2.ListOrphansRequest, _node_pb2.ListOrphansResponse]
-    """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it."""
 
 @_typing.type_check_only
 class NodeAsyncStub(NodeStub):
@@ -81,8 +84,11 @@ class NodeAsyncStub(NodeStub):
     """Events of one object or of all, newest last."""
     Adopt: _aio.UnaryUnaryMultiCallable[_node_pb2.AdoptRequest, _node_pb2.ApplyResponse]  # type: ignore[assignment]
     ListForeign: _aio.UnaryUnaryMultiCallable[_node_pb2.ListForeignRequest, _node_pb2.ListForeignResponse]  # type: ignore[assignment]
+    AcceptEpoch: _aio.UnaryUnaryMultiCallable[_node_pb2.AcceptEpochRequest, _node_pb2.AcceptEpochResponse]  # type: ignore[assignment]
+    """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it.
+    For the host's root alone: after a cluster was restored from a backup, its older tokens are to be taken again.
+    """
     ListOrphans: _aio.UnaryUnaryMultiCallable[_node_pb2.ListOrphansRequest, _node_pb2.ListOrphansResponse]  # type: ignore[assignment]
-    """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it."""
 
 class NodeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -186,11 +192,20 @@ class NodeServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_node_pb2.ListForeignResponse, _abc.Awaitable[_node_pb2.ListForeignResponse]]: ...
 
     @_abc_1.abstractmethod
+    def AcceptEpoch(
+        self,
+        request: _node_pb2.AcceptEpochRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_pb2.AcceptEpochResponse, _abc.Awaitable[_node_pb2.AcceptEpochResponse]]:
+        """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it.
+        For the host's root alone: after a cluster was restored from a backup, its older tokens are to be taken again.
+        """
+
+    @_abc_1.abstractmethod
     def ListOrphans(
         self,
         request: _node_pb2.ListOrphansRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_node_pb2.ListOrphansResponse, _abc.Awaitable[_node_pb2.ListOrphansResponse]]:
-        """What lies on the host that is ours by name or mark and that nobody declares. The node never removes any of it."""
+    ) -> _typing.Union[_node_pb2.ListOrphansResponse, _abc.Awaitable[_node_pb2.ListOrphansResponse]]: ...
 
 def add_NodeServicer_to_server(servicer: NodeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
