@@ -50,8 +50,8 @@ def test_the_api_server_accepts_every_document_by_server_side_dry_run(kubectl: K
 def test_no_policy_fails_the_api_servers_own_check_of_types(installed: ControlPlane) -> None:
     policies = installed.api.list("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy")
     ours = [item for item in policies if item["metadata"]["name"].endswith("xvirt.io")]
-    assert len(ours) == 6
-    assert [item["status"]["typeChecking"] for item in ours] == [{}] * 6
+    assert len(ours) == 9
+    assert [item["status"]["typeChecking"] for item in ours] == [{}] * 9
 
 
 def test_row_68_the_node_plugin_is_not_privileged_and_sees_what_is_documented() -> None:
