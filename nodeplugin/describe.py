@@ -54,7 +54,27 @@ def _describe_pool(host: Host, pool: PoolRecord) -> HostPool:
             space = None
         if space is not None:
             capacity, available = space.capacity_bytes, space.available_bytes
-    return HostPool(name=pool.name, uuid=pool.uuid, capacity=ByteSize(capacity), available=ByteSize(available))
+    return HostPool(
+        name=pool.name,
+        uuid=pool.uuid,
+        type=pool.type,
+        source=pool_source(pool),
+        capacity=ByteSize(capacity),
+        available=ByteSize(available),
+    )
+
+
+def pool_source(pool: PoolRecord) -> str:
+    """What a pool lies on, by its definition: `server:/export` where it is on the network, else a name or path of the host."""
+    source = parse_xml(pool.xml).find("source")
+    if source is None:
+        return pool.path
+    hosts = ",".join(item.get("name", "") for item in source.iterfind("host"))
+    place = next((item.get("path", "") for tag in ("dir", "device") for item in source.iterfind(tag)), "")
+    name = source.findtext("name", "") or place
+    if hosts:
+        return f"{hosts}:{name}"
+    return name or pool.path
 
 
 def describe_node(identity: NodeIdentity, host: Host, owned: set[str], boot_id: str) -> NodeDescription:

@@ -8,6 +8,9 @@ FINALIZER = "xvirt.io/operator"
 HOST_LABEL = "xvirt.io/host"
 """On a Node: it runs a node plugin, unless the value is `false`."""
 
+MADE_ANNOTATION = "xvirt.io/made-from-node"
+"""On a VirtualHost: the operator made it, and takes it away once its Node is no host and nothing is on it."""
+
 VM_UID_LABEL = "xvirt.io/vm-uid"
 VM_NAME_LABEL = "xvirt.io/vm-name"
 PINNED_ANNOTATION = "xvirt.io/pinned-to"

@@ -221,7 +221,7 @@ def test_a_crd_serves_status_columns_and_short_names(kind: Kind) -> None:
     for column in columns[:-1]:
         words = re.sub(r"\[0\]", ".0", column["jsonPath"]).strip(".").split(".")
         place = openapi_at(kind, tuple(int(word) if word.isdigit() else word for word in words))
-        assert column["type"] == ("integer" if place.get("type") == "integer" else "string")
+        assert column["type"] == (place["type"] if place.get("type") in ("integer", "boolean") else "string")
 
 
 def test_no_name_of_a_kind_is_taken_twice() -> None:

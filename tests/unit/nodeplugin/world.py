@@ -49,6 +49,7 @@ class World:
     """The host lives on; the plugin's process (`boot`) comes and goes."""
 
     authorities: tuple[str, ...] = ("local", "*/*/*")
+    node_name = "node-a"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -73,7 +74,7 @@ class World:
         pool = DefaultPool("default", str(self.directory / "pool"))
         ensure_default_pool(self.hypervisor, pool.name, pool.path)
         settings = NodeSettings(
-            node_name="node-a",
+            node_name=self.node_name,
             domain_type="qemu",
             architecture="x86_64",
             seed_directory=str(self.directory / "seeds"),
@@ -88,17 +89,21 @@ class World:
             images=self.images,
         )
         rebuild_store(self.hypervisor, self.store)
-        hub = Hub("boot")
+        self.hub = hub = Hub(self.next_boot_id())
         self.host = host
         self.converger = Converger(host, self.store, hub, ConvergerOptions(default_pool=pool))
         identity = NodeIdentity(
-            node_name="node-a",
+            node_name=self.node_name,
             authorities=self.authorities,
             xvirt_version="0",
             accelerator="tcg",
             accelerator_reason="test",
         )
         self.service = NodeService(identity, host, self.store, hub, self.converger)
+
+    def next_boot_id(self) -> str:
+        """What the next life of the plugin calls itself."""
+        return "boot"
 
     # what callers do
 

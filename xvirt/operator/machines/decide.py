@@ -17,17 +17,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeAlias
 
+from xvirt.operator.conditions import Status, Verdict, stalled, unknown
 from xvirt.operator.machines.records import Delivery, Holder, Machine, Scene, Trouble
-from xvirt.operator.machines.status import (
-    Status,
-    Verdict,
-    is_urgent,
-    node_status,
-    own_status,
-    stalled,
-    terminating,
-    unknown,
-)
+from xvirt.operator.machines.status import is_urgent, node_status, own_status, terminating
 from xvirt.operator.nodes.state import Reach, Sighting
 from xvirt.operator.nodes.views import NodeView
 
@@ -153,7 +145,7 @@ def _find_room(scene: Scene) -> Decision:
         message = "say in spec.placement.host which host has the domain that is to be taken over"
         return _tell(scene, stalled("AdoptionNeedsHost", message))
     if not scene.is_settled:
-        return DONE
+        return _tell(scene, Verdict(reason="HostsUnknown", message="every host is asked first whether it has it"))
     waiting = [holder for holder in scene.holders if not holder.is_spent]
     spent = [holder for holder in scene.holders if holder.is_spent]
     if not waiting:

@@ -171,6 +171,7 @@ def _container(needs: Needs, settings: HolderSettings) -> dict[str, Any]:
         "name": HOLDER_CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
+        "command": ["/xvirt-holder"],
         "resources": {"requests": needs.requests, "limits": needs.extended},
         "securityContext": {
             "allowPrivilegeEscalation": False,

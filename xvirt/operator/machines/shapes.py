@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
+from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.document import secret_names
-from xvirt.operator.names import VM_NAME_LABEL
+from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
 from xvirt.operator.runtime.resources import Object
 
 BY_MACHINE, BY_SECRET, BY_HOST, BY_NAMESPACE = "machine", "secret", "host", "namespace"
 """Indexes: holders by `namespace/name` of their machine; machines by `namespace/name` of a Secret, by their host (empty: none yet), and by
 namespace."""
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation", "deletionTimestamp", "creationTimestamp")
-_PACKED = "packedSpec"
+_PACKED, _ROOM = "packedSpec", "room"
 
 
 def shape_machine(item: Object) -> Object:
@@ -27,6 +28,7 @@ def shape_machine(item: Object) -> Object:
         "kind": item.get("kind"),
         "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
         _PACKED: orjson.dumps(spec),
+        _ROOM: _find_room(spec),
         **({"secrets": secrets} if secrets else {}),
         "status": item.get("status") or {},
     }
@@ -35,6 +37,36 @@ def shape_machine(item: Object) -> Object:
 def unpack(item: Object) -> Object:
     """The machine with its spec; the copy's parts are the cache's own."""
     return {**item, "spec": orjson.loads(item[_PACKED])}
+
+
+def room_of(item: Object) -> tuple[int, int]:
+    """vCPUs and bytes of memory that a machine declares."""
+    room: tuple[int, int] = item[_ROOM]
+    return room
+
+
+def _find_room(spec: Mapping[str, Any]) -> tuple[int, int]:
+    try:
+        cores = int((spec.get("cpu") or {}).get("cores") or 1)
+        return cores, int(ByteSize((spec.get("memory") or {}).get("size") or 0))
+    except (TypeError, ValueError):  # the machine itself is told what is wrong with it
+        return 0, 0
+
+
+def shape_node(item: Object) -> Object:
+    """A Node: what hosts are made from."""
+    spec, status = item.get("spec") or {}, item.get("status") or {}
+    capacity = status.get("capacity") or {}
+    return {
+        "apiVersion": item.get("apiVersion"),
+        "kind": item.get("kind"),
+        "metadata": _metadata(item, ("labels", "annotations")),
+        "spec": {name: spec[name] for name in ("unschedulable", "taints") if spec.get(name)},
+        "status": {
+            "addresses": status.get("addresses") or [],
+            "capacity": {name: value for name, value in capacity.items() if name.startswith(EXTENDED_PREFIX)},
+        },
+    }
 
 
 def shape_pod(item: Object) -> Object:

@@ -10,37 +10,11 @@ being deleted                      Terminating
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from xvirt.operator.conditions import OWN, Status, Verdict, make_conditions
 from xvirt.operator.machines.records import Machine
-
-MESSAGE_MAX_LENGTH = 4096
-Status = dict[str, Any]
-"""A status document, as JSON values."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What Ready, Reconciling and Stalled say. `word` is for the STATUS column; `ready` is `True`, `False` or `Unknown`."""
-
-    reason: str
-    message: str = ""
-    word: str = "Pending"
-    ready: str = "False"
-    is_reconciling: bool = True
-    is_stalled: bool = False
-
-
-def stalled(reason: str, message: str) -> Verdict:
-    """Somebody must change something."""
-    return Verdict(reason=reason, message=message, word="Failed", is_reconciling=False, is_stalled=True)
-
-
-def unknown(reason: str, message: str) -> Verdict:
-    """Nobody can say how it is."""
-    return Verdict(reason=reason, message=message, word="Unknown", ready="Unknown")
 
 
 def terminating(message: str, reason: str = "Terminating") -> Verdict:
@@ -66,38 +40,9 @@ def own_status(
     if verdict.ready == "Unknown":
         base["powerState"] = "Unknown"
         base["observedGeneration"] = int(machine.status.get("observedGeneration") or -1)
-    others = [item for item in base.get("conditions") or () if item["type"] not in _OWN]
-    conditions = [*_conditions(verdict, machine.generation), *others]
+    others = [item for item in base.get("conditions") or () if item["type"] not in OWN]
+    conditions = [*make_conditions(verdict, machine.generation), *others]
     return _timed(base, conditions, machine, now)
-
-
-_OWN = ("Ready", "Reconciling", "Stalled")
-
-
-def _conditions(verdict: Verdict, generation: int) -> list[dict[str, Any]]:
-    """As the node's: an answer of `False` to Reconciling and Stalled needs no message."""
-    reason, message = verdict.reason, verdict.message[:MESSAGE_MAX_LENGTH]
-    works, stuck = verdict.is_reconciling, verdict.is_stalled
-    return [
-        _condition("Ready", verdict.ready, reason, message, generation),
-        _condition("Reconciling", _word(works), reason if works else "Settled", message if works else "", generation),
-        _condition("Stalled", _word(stuck), reason if stuck else "NotStalled", message if stuck else "", generation),
-    ]
-
-
-def _word(value: bool) -> str:
-    return "True" if value else "False"
-
-
-def _condition(kind: str, status: str, reason: str, message: str, generation: int) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "observedGeneration": generation,
-        "lastTransitionTime": "",
-    }
 
 
 def _timed(status: Status, conditions: Iterable[Mapping[str, Any]], machine: Machine, now: str) -> Status:
@@ -128,4 +73,4 @@ def is_urgent(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _statuses(status: Mapping[str, Any]) -> dict[str, str]:
-    return {item["type"]: item["status"] for item in status.get("conditions") or () if item["type"] in _OWN}
+    return {item["type"]: item["status"] for item in status.get("conditions") or () if item["type"] in OWN}
