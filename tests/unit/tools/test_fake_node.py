@@ -320,6 +320,20 @@ def what_a_running_machine_cannot_take_waits_for_its_restart(play: Play) -> None
     play.look(WEB)
 
 
+@scene
+def a_restored_cluster_is_taken_at_its_word_again(play: Play) -> None:
+    root = Caller(name="root", authorities=("local",), namespaces=("*",), profiles=("restricted",), is_host_root=True)
+    play.apply(machine(), epoch=7, generation=5)
+    play.apply(machine("gone", uid=UIDS[1]), epoch=7, generation=5)
+    play.delete(ObjectRef(uid=UIDS[1]), epoch=7)
+    play.apply(machine(), epoch=2, generation=1)
+    play.note("accept", lambda: play.api.accept_epoch(OPERATOR, CLUSTER))
+    play.seen.append(play.note("accept", lambda: play.api.accept_epoch(root, CLUSTER)))
+    play.apply(machine(cpu={"cores": 1}), epoch=2, generation=1)
+    play.apply(machine("gone", uid=UIDS[1]), epoch=2, generation=1)
+    play.look(WEB)
+
+
 @pytest.fixture
 def subjects(tmp_path: Path) -> tuple[Subject, Subject]:
     return Fake(), Real(tmp_path)

@@ -391,6 +391,18 @@ class FakeNode:
     def open_upload(self, caller: Caller, ref: ObjectRef, size_bytes: int) -> Upload:
         raise Unsupported("a fake node takes no images")
 
+    def accept_epoch(self, caller: Caller, authority: str) -> list[ObjectRef]:
+        if not caller.is_host_root:
+            raise Forbidden(f"{caller.name} may not; do it on the host, as root, by `xvirt node accept-epoch`")
+        for uid, tombstone in self._tombstones.items():
+            if tombstone.authority == authority:
+                self._tombstones[uid] = Tombstone(authority, 0, 0)
+        reset = [stored for stored in self._objects.values() if stored.authority == authority]
+        for stored in reset:
+            self._put(dataclasses.replace(stored, epoch=0, generation=0))
+            self._settle(stored.uid)
+        return [stored.ref for stored in reset]
+
     # the store
 
     def _put(self, stored: StoredObject) -> None:

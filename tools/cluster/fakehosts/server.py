@@ -101,6 +101,13 @@ class HostCalls(NodeServicer):
         work = lambda caller: messages.encode_applied(self._node.adopt(caller, call))  # noqa: E731
         return await self._answer("Adopt", context, work, subject=call.domain_uuid, token=call.token)
 
+    async def AcceptEpoch(self, request: pb.AcceptEpochRequest, context: Context) -> pb.AcceptEpochResponse:
+        def work(caller: Caller) -> pb.AcceptEpochResponse:
+            refs = self._node.accept_epoch(caller, request.authority)
+            return pb.AcceptEpochResponse(refs=[messages.encode_ref(item) for item in refs])
+
+        return await self._answer("AcceptEpoch", context, work)
+
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.Object:
         ref = messages.decode_ref(request.ref)
         return await self._answer("Get", context, lambda caller: messages.encode_view(self._node.get(caller, ref)))

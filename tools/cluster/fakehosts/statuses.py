@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from nodeplugin.hypervisor.port import DomainRecord, DomainState
@@ -12,24 +11,18 @@ from nodeplugin.plan.status import Verdict, base_conditions, condition, judge_pl
 from nodeplugin.records import Deletion, StoredObject
 from tools.cluster.fakehosts.sizes import Running, started
 from xvirt.model.identity import host_name, mac_address
+from xvirt.model.kinds import BY_NAME
 from xvirt.model.machine.nic import NicStatus
 from xvirt.model.machine.status import PowerState, VirtualMachineStatus
 from xvirt.model.meta import Condition, ConditionStatus, ConditionType
 from xvirt.model.quantity import ByteSize
-from xvirt.model.storage import StoragePoolStatus, VolumeStatus
+from xvirt.model.storage import VolumeStatus
 from xvirt.model.values import decode, encode
 from xvirt.model.virtualnetwork import VirtualNetworkStatus
 
 _PERSONAL = ("SecretMissing",)
 """Obstacles that go away only when somebody declares something else."""
 _POWER = {DomainState.RUNNING: PowerState.RUNNING, DomainState.PAUSED: PowerState.PAUSED}
-_STATUSES: Mapping[str, Any] = {
-    "VirtualMachine": VirtualMachineStatus,
-    "VirtualDisk": VolumeStatus,
-    "VirtualImage": VolumeStatus,
-    "VirtualNetwork": VirtualNetworkStatus,
-    "StoragePool": StoragePoolStatus,
-}
 _READY_WORDS = {"VirtualNetwork": "Active", "StoragePool": "Active"}
 _MACHINE_CONDITIONS = (
     (ConditionType.AGENT_CONNECTED, "NotConnected", ""),
@@ -52,7 +45,8 @@ class Seen:
 
 def describe(stored: StoredObject, node: str, seen: Seen, now: str) -> dict[str, Any]:
     """The status document of an object; times of conditions that stay the same are kept."""
-    old = decode(_STATUSES[stored.kind], stored.status) if stored.status else _STATUSES[stored.kind]()
+    kind = BY_NAME[stored.kind].status
+    old = decode(kind, stored.status) if stored.status else kind()
     verdict = _judge(stored, seen)
     conditions = base_conditions(verdict, stored.generation)
     if stored.kind == "VirtualMachine":
