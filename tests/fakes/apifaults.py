@@ -50,9 +50,11 @@ class _Rule:
 
 @dataclasses.dataclass
 class Break:
-    """How a watch ends: with an ERROR event, or just so."""
+    """How a watch ends: with an ERROR event, with bytes that are no event, or just so."""
 
     error: Refusal | None = None
+    nonsense: bytes = b""
+    is_silent: bool = False
 
 
 class ApiFaults:
@@ -128,11 +130,18 @@ class ApiFaults:
             self._frozen.set()
             self._frozen = None
 
-    def end_watches(self, error: Refusal | None = None) -> None:
-        """End those that are open, with an ERROR event or just so."""
+    def end_watches(self, error: Refusal | None = None, nonsense: bytes = b"") -> None:
+        """End those that are open, with an ERROR event, with bytes that are no event, or just so."""
         for watch in self._watches:
             if not watch.done():
-                watch.set_result(Break(error))
+                watch.set_result(Break(error, nonsense))
+        self._watches.clear()
+
+    def hang_watches(self) -> None:
+        """Those that are open never say anything again; the client must give them up."""
+        for watch in self._watches:
+            if not watch.done():
+                watch.set_result(Break(is_silent=True))
         self._watches.clear()
 
     def end_watches_at_once(self, error: Refusal | None = None) -> None:

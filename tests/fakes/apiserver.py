@@ -421,8 +421,11 @@ class FakeApiServer:
             until_s = min(ends_s, bookmark_s)
             happened = await self.faults.wait(news, breaks, max(0.0, until_s - self.clock.monotonic_s()))
             if happened is not None:
+                if happened.is_silent:
+                    await asyncio.get_running_loop().create_future()
                 if happened.error is not None:
                     yield _line("ERROR", happened.error.status())
+                yield happened.nonsense
                 return
             if self.clock.monotonic_s() >= ends_s:
                 return

@@ -83,12 +83,16 @@ class Listing:
 
 @dataclasses.dataclass(frozen=True)
 class WatchCall:
-    """How to watch. `timeout_s`: the server ends the stream then; `silence_s`: a stream that says nothing for this long is dead."""
+    """How to watch. `timeout_s`: the server ends the stream then; `silence_s`: a stream that says nothing for this long is dead.
+
+    `on_open` is called when the server has accepted the watch.
+    """
 
     resource_version: str = ""
     timeout_s: float = 270.0
     silence_s: float = 120.0
     has_initial_events: bool = False
+    on_open: Callable[[], None] = lambda: None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +224,7 @@ class ApiClient:
             if stream.code != 200:
                 raise self._error(made, Answer(stream.code, stream.headers, body))
             self._tell(Phase.AFTER, made)
+            call.on_open()
             async with contextlib.aclosing(_lines(stream.chunks(), str(made), call.silence_s)) as lines:
                 async for line in lines:
                     yield self._event(made, line)
@@ -239,8 +244,10 @@ class ApiClient:
         return Call("watch", resource, Key(selection.namespace, ""), request)
 
     def _event(self, call: Call, line: bytes) -> WatchEvent:
-        document = orjson.loads(line)
-        kind, item = document["type"], document["object"]
+        document = _read_json(line, call)
+        kind, item = str(document.get("type")), document.get("object")
+        if not isinstance(item, dict):
+            raise OutcomeUnknown(f"{call}: an event without an object")
         if kind == "ERROR":
             raise error_of(int(item.get("code") or 500), item, doing=str(call))
         _drop_managed_fields(item)
@@ -372,8 +379,9 @@ class ApiClient:
             ),
             None if body is None else orjson.dumps(body),
         )
-        answer = await self._send(Call(verb, resource, key, request), timeout_s)
-        document: Object = orjson.loads(answer.body)
+        made = Call(verb, resource, key, request)
+        answer = await self._send(made, timeout_s)
+        document = _read_json(answer.body, str(made))
         _drop_managed_fields(document)
         return document
 
@@ -477,6 +485,16 @@ async def _lines(chunks: AsyncIterator[bytes], what: str, silence_s: float) -> A
         for line in lines:
             if line:
                 yield line
+
+
+def _read_json(body: bytes, what: object) -> Object:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise OutcomeUnknown(f"{what}: the answer is not JSON: {body[:100]!r}") from error
+    if not isinstance(document, dict):
+        raise OutcomeUnknown(f"{what}: the answer is not an object: {body[:100]!r}")
+    return document
 
 
 def _drop_managed_fields(item: Object) -> None:

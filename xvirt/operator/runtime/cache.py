@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from xvirt.operator.runtime.resources import (
@@ -15,8 +16,10 @@ from xvirt.operator.runtime.resources import (
     version_of,
 )
 
+log = logging.getLogger(__name__)
+
 Handler = Callable[[Object | None, Object | None], None]
-"""Called with (old, new); None for what is not there. Only enqueues keys: it must not wait, and what it raises is the reflector's end."""
+"""Called with (old, new); None for what is not there. Only enqueues keys: it must not wait; what it raises is logged and keeps nobody else."""
 Index = Callable[[Object], Iterable[str]]
 
 TOMBSTONES_MAX = 2000
@@ -71,7 +74,7 @@ class Cache:
         entries: dict[str, set[Key]] = {}
         self._indexes[name] = (index, entries)
         for key, item in self._items.items():
-            for value in index(item):
+            for value in self._values(index, item):
                 entries.setdefault(value, set()).add(key)
 
     def subscribe(self, handler: Handler) -> None:
@@ -83,11 +86,20 @@ class Cache:
     # writing
 
     def shape(self, item: Object) -> Object:
-        """The object as it is kept."""
+        """The object as it is kept; the very one that is there where nothing changed, so that a snapshot needs no second memory."""
+        known = self._items.get(key_of(item))
+        if known is not None and uid_of(known) == uid_of(item) and version_of(known) == version_of(item):
+            return known
         annotations = item["metadata"].get("annotations")
         if annotations:
             annotations.pop(LAST_APPLIED, None)
-        return self._shape(item) if self._shape else item
+        if self._shape is None:
+            return item
+        try:
+            return self._shape(item)
+        except Exception:
+            log.exception("%s %s cannot be cut down", self.resource.plural, key_of(item))
+            return item
 
     def put(self, item: Object) -> None:
         """An event says so (the object is shaped already). An older version of what is there is left out."""
@@ -158,8 +170,7 @@ class Cache:
 
     def _reindex(self, key: Key, old: Object | None, new: Object | None) -> None:
         for index, entries in self._indexes.values():
-            before = set(index(old)) if old is not None else set()
-            after = set(index(new)) if new is not None else set()
+            before, after = self._values(index, old), self._values(index, new)
             for value in before - after:
                 entries[value].discard(key)
                 if not entries[value]:
@@ -169,7 +180,18 @@ class Cache:
 
     def _tell(self, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:
-            handler(old, new)
+            try:
+                handler(old, new)
+            except Exception:
+                log.exception("%s %s: a handler failed", self.resource.plural, key_of(new or old or {}))
+
+    def _values(self, index: Index, item: Object | None) -> set[str]:
+        try:
+            return set(index(item)) if item is not None else set()
+        except Exception:
+            # One odd object must not keep the others from being seen.
+            log.exception("%s %s cannot be indexed", self.resource.plural, key_of(item or {}))
+            return set()
 
 
 def _is_newer(item: Object, old: Object) -> bool:

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 from collections.abc import AsyncIterator
 
@@ -35,6 +36,7 @@ from xvirt.operator.runtime.resources import Object, version_of
 
 log = logging.getLogger(__name__)
 
+_NEVER_WHOLE = "NeverWhole"
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -50,6 +52,8 @@ class ReflectorOptions:
     """Between two openings of a watch, whatever the reason."""
     healthy_after_s: float = 60.0
     snapshot_timeout_s: float = 120.0
+    snapshot_every_s: tuple[float, float] = (2700.0, 3600.0)
+    """Though nothing went wrong, in case an event was lost on its way. What has not changed costs no memory."""
 
 
 REFLECTOR_OPTIONS = ReflectorOptions()
@@ -74,6 +78,8 @@ class Reflector:
         self._chance = chance or random.Random()
         self._version = ""
         self._failures = 0
+        self._snapshot_at_s = -math.inf
+        self._snapshot_due_s = math.inf
         self._has_watch_list = True
         self._synced = asyncio.Event()
         self._heard_at_s = client.clock.monotonic_s()
@@ -96,7 +102,7 @@ class Reflector:
         return self._client.clock.monotonic_s() - self._heard_at_s
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises only what a handler of the cache raises."""
+        """Follow until cancelled."""
         while True:
             opened_s = self._client.clock.monotonic_s()
             cause = "ended"
@@ -107,10 +113,16 @@ class Reflector:
                     await self._start()
             except Gone:
                 self._version, cause = "", "gone"
+                # The server answers, and a snapshot was not tried for long: it is worth a try soon.
+                if opened_s - self._snapshot_at_s >= self._options.healthy_after_s:
+                    self._failures = 0
             except ApiError as error:
                 cause = error.reason
                 log.warning("watch of %s: %s", self.name, error)
-            lived_s = self._client.clock.monotonic_s() - opened_s
+            now_s = self._client.clock.monotonic_s()
+            lived_s = now_s - opened_s
+            if now_s >= self._snapshot_due_s:
+                self._version = ""
             self._client.metrics.watch_restarts.labels(self.name, cause).inc()
             await asyncio.sleep(self._pause_s(lived_s, is_clean=cause == "ended"))
 
@@ -126,6 +138,7 @@ class Reflector:
 
     async def _start(self) -> None:
         """Snapshot and watch in one stream where the server can, else one after the other."""
+        self._snapshot_at_s = self._client.clock.monotonic_s()
         self._cache.expect_snapshot()
         if self._has_watch_list:
             try:
@@ -135,8 +148,9 @@ class Reflector:
             except ApiError as error:
                 if self._version:
                     raise
-                log.info("%s: no list by watch, taking pages from now on: %s", self.name, error)
-                self._has_watch_list = False
+                log.info("%s: no list by watch, taking pages: %s", self.name, error)
+                # A connection that broke says nothing about what the server can do.
+                self._has_watch_list = isinstance(error, OutcomeUnknown) and error.reason != _NEVER_WHOLE
             else:
                 return
         listing = await self._client.list_objects(self._cache.resource, self._selection, shape=self._cache.shape)
@@ -146,6 +160,7 @@ class Reflector:
     def _take(self, items: list[Object], version: str, how: str) -> None:
         self._cache.replace(items, version)
         self._version = version
+        self._snapshot_due_s = self._snapshot_at_s + self._chance.uniform(*self._options.snapshot_every_s)
         self._hear()
         self._client.metrics.lists.labels(self.name, how).inc()
         self._synced.set()
@@ -163,6 +178,7 @@ class Reflector:
             timeout_s=self._chance.uniform(*options.watch_s),
             silence_s=self._chance.uniform(*options.silence_s),
             has_initial_events=has_initial_events,
+            on_open=self._hear,
         )
         first: dict[str, Object] | None = {} if has_initial_events else None
         async with contextlib.AsyncExitStack() as stack:
@@ -207,4 +223,4 @@ async def _limit(timeout_s: float | None) -> AsyncIterator[asyncio.Timeout]:
         async with asyncio.timeout(timeout_s) as limit:
             yield limit
     except TimeoutError as error:
-        raise OutcomeUnknown(f"no whole snapshot within {timeout_s:g} s") from error
+        raise OutcomeUnknown(f"no whole snapshot within {timeout_s:g} s", reason=_NEVER_WHOLE) from error
