@@ -100,7 +100,7 @@ def apply_to(
             raise OwnedByOthers(f"conflict with {other.rstrip('!')!r}: .{'.'.join(sorted(taken)[0])}")
         owned -= taken
     result: Object = _merge(live, {part: document[part] for part in parts if part in document}, "")
-    for path in sorted(owners.get(manager, set()) - wanted, key=len, reverse=True):
+    for path in sorted(owners.get(manager, set()) - wanted, key=_from_the_inside):
         if not any(path in owned for other, owned in owners.items() if other != manager):
             result = _without(result, path, "") or {}
     owners[manager] = wanted
@@ -128,8 +128,15 @@ def _merge(live: Any, change: Any, name: str) -> Any:
     return copy.deepcopy(change)
 
 
+def _from_the_inside(path: Path) -> tuple[int, bool, Path]:
+    """Deep paths first, and the key of a list's item last: it is what the item is found by."""
+    return -len(path), path[-1] in LIST_KEYS.values(), path
+
+
 def _without(value: Any, path: Path, name: str) -> Any:
     """The value without a path; None where nothing is left of it."""
+    if not path:
+        return None
     step, below = path[0], path[1:]
     if isinstance(value, dict):
         inner = _without(value[step], below, step) if below and step in value else None
@@ -141,8 +148,11 @@ def _without(value: Any, path: Path, name: str) -> Any:
         return [item for item in value if item != step[1:]] or None
     if isinstance(value, list):
         key = LIST_KEYS[name]
-        items = [_without(item, below, "") if below and item[key] == step[1:] else item for item in value]
-        return [item for item in items if item is not None and (below or item[key] != step[1:])] or None
+        items = [
+            _without(item, below, "") if item[key] == step[1:] and (below != (key,) or len(item) == 1) else item
+            for item in value
+        ]
+        return [item for item in items if item is not None] or None
     return None
 
 

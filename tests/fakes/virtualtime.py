@@ -18,6 +18,7 @@ T = TypeVar("T")
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 SETTLE_S = 0.002
 """Real time given to sockets and threads before virtual time moves on."""
+TURN_S = 1e-6
 
 
 class Stuck(Exception):
@@ -33,6 +34,8 @@ class _Selector(selectors.DefaultSelector):
         self._settle_s = settle_s
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # A turn takes its time: else a wait that is shorter than a float can tell would never end.
+        self.loop.now_s += TURN_S
         ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
         if ready or timeout == 0:
             return ready

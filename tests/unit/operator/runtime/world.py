@@ -14,7 +14,7 @@ from tests.unit.operator.runtime.api_cases import THINGS
 from xvirt.operator.runtime.api import EVERYTHING, ApiClient, Selection
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.reflector import REFLECTOR_OPTIONS, Reflector, ReflectorOptions
-from xvirt.operator.runtime.resources import Key, Object, uid_of
+from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of
 
 WAIT_S = 7200.0
 
@@ -40,7 +40,7 @@ class World:
 
     def is_true(self) -> bool:
         """Whether the cache shows what the server has."""
-        return sorted(self.cache, key=str) == sorted(self.server.objects(THINGS), key=str)
+        return sorted(self.cache, key=key_of) == self.server.objects(THINGS)
 
     async def until(self, is_so: Callable[[], bool]) -> float:
         """Wait for a condition; the seconds that it took."""
