@@ -81,7 +81,7 @@ class ClusterNode(LiveNode):
         super().__init__(directory)
 
     def _serve(self) -> None:
-        rights = {"namespaces": ("*",), "profiles": CALLER.profiles}
+        rights: dict[str, Any] = {"namespaces": ("*",), "profiles": CALLER.profiles}
         names = ("xvirt-gateway", "xvirt-operator")
         options = ServerOptions(
             unix_socket=self.socket,
