@@ -68,7 +68,13 @@ def test_row_99_a_name_that_is_not_known_hides_nothing_else() -> None:
 
 
 def test_row_99_where_all_is_known_it_is_the_shared_judgement() -> None:
-    for spec in ({"cpu": {"cores": 0}}, {"cloudInit": {"userData": {}}}, {"memory": {"size": "1"}}, {}):
+    specs: list[dict[str, Any]] = [
+        {"cpu": {"cores": 0}},
+        {"cloudInit": {"userData": {}}},
+        {"memory": {"size": "1"}},
+        {},
+    ]
+    for spec in specs:
         document = core.document_of(inputs(spec=spec))
         assert check_known(document, is_unknown) == validate(document)
 
@@ -185,7 +191,7 @@ def test_row_99_two_that_cannot_be_there_together_come_one_after_the_other(old: 
 
 def test_row_99_on_another_node_only_the_wire_is_shared() -> None:
     nodes = [{"node": {"node": "unix:///x", "nodeName": name}} for name in "ab"]
-    spec = {"disks": [{"name": "a", "source": {"disk": "d"}}]}
+    spec: dict[str, Any] = {"disks": [{"name": "a", "source": {"disk": "d"}}]}
     assert find_collision({**machine(**spec), **nodes[0]}, {**machine(**spec), **nodes[1]}) == ""
     spec = {"nics": [{"name": "a", "mac": "02:00:00:00:00:aa"}]}
     assert (
