@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from xvirt.cli import act, adopt, analyse, console, convert, declare, image, imports, node, read, top
+from xvirt.cli import act, adopt, analyse, console, convert, declare, export, image, imports, node, read, top
 from xvirt.cli.exit_codes import BUG, INTERRUPTED, OK, OUTPUT, PIPE_CLOSED, USAGE, exit_code
 from xvirt.cli.failures import note, show_error, show_trace
 from xvirt.cli.session import Session
@@ -113,6 +113,7 @@ for _command in (
     node.info,
     image.upload,
     imports.import_documents,
+    export.export,
     convert.convert,
     analyse.analyse,
     adopt.adopt,

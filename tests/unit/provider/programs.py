@@ -53,14 +53,16 @@ def run_program(
     program: Callable[[], Any],
     *,
     config: Mapping[str, str] | None = None,
+    project_config: Mapping[str, str] | None = None,
     outputs: Mapping[str, Any] | None = None,
     is_preview: bool = False,
 ) -> list[Registered]:
-    """Run it to its end. `outputs`: what every resource answers beside its inputs. Raises what the program raises."""
+    """Run it to its end. `config`: keys of xVirt's; `project_config`: of the program's own; `outputs`: what every resource answers beside its inputs. Raises what the program raises."""
     recorder = _Recorder(outputs or {})
     mocks.set_mocks(recorder, project=PROJECT, stack=STACK, preview=is_preview)
     settings.SETTINGS.organization = ORGANIZATION
-    pulumi.runtime.set_all_config({f"xvirt:{key}": value for key, value in (config or {}).items()})
+    own = {f"{PROJECT}:{key}": value for key, value in (project_config or {}).items()}
+    pulumi.runtime.set_all_config({**own, **{f"xvirt:{key}": value for key, value in (config or {}).items()}})
     try:
         mocks.test(program)()  # type: ignore[no-untyped-call]  # Pulumi's decorator has no types
     finally:
