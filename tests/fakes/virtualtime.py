@@ -73,6 +73,10 @@ class VirtualClock:
     def monotonic_s(self) -> float:
         return self._loop.now_s
 
+    def skip(self, seconds_s: float) -> None:
+        """Let time pass at once."""
+        self._loop.now_s += seconds_s
+
     def wall(self) -> datetime.datetime:
         return EPOCH + datetime.timedelta(seconds=self._loop.now_s + self.jump_s)
 
