@@ -38,7 +38,7 @@ def pod_of(name: str, kind: str, namespace: str) -> Any:
     return find(name, kind, namespace)["spec"]["template"]["spec"]
 
 
-@pytest.mark.parametrize("directory", ["base", "node", "default"])
+@pytest.mark.parametrize("directory", ["base", "gateway", "node", "default"])
 def test_the_api_server_accepts_every_document_by_server_side_dry_run(kubectl: Kubectl, directory: str) -> None:
     told = kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=rendered(directory))
     lines = told.stdout.splitlines()
@@ -75,7 +75,7 @@ def test_row_68_a_node_plugin_holds_no_cluster_credentials() -> None:
     assert not [item for item in pod["volumes"] if {"secret", "projected", "configMap"} & set(item)]
     bindings = [item for item in documents("default") if item["kind"].endswith("RoleBinding")]
     subjects = {subject["name"] for item in bindings for subject in item["subjects"]}
-    assert subjects == {"xvirt-operator"}
+    assert subjects == {"xvirt-operator", "xvirt-gateway"}
 
 
 def test_the_unit_and_the_daemon_set_give_the_plugin_the_same_rights() -> None:
@@ -84,9 +84,13 @@ def test_the_unit_and_the_daemon_set_give_the_plugin_the_same_rights() -> None:
     assert f"CapabilityBoundingSet={wanted}\n" in unit
 
 
-def test_the_operator_runs_where_pod_security_is_restricted(installed: ControlPlane) -> None:
+SERVERS = pytest.mark.parametrize("name", ["xvirt-operator", "xvirt-gateway"])
+
+
+@SERVERS
+def test_the_cluster_side_runs_where_pod_security_is_restricted(installed: ControlPlane, name: str) -> None:
     """The namespace enforces it: a pod of the Deployment's template is accepted there, and one that asks for more is not."""
-    template = find("xvirt-operator", "Deployment", "xvirt-system")["spec"]["template"]
+    template = find(name, "Deployment", "xvirt-system")["spec"]["template"]
     metadata = {"name": "probe", "namespace": "xvirt-system", **template["metadata"]}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
     installed.api.create(pod, dryRun="All")
@@ -96,11 +100,26 @@ def test_the_operator_runs_where_pod_security_is_restricted(installed: ControlPl
     assert "violates PodSecurity" in told.stderr
 
 
-def test_one_of_two_operators_stays_while_nodes_are_drained() -> None:
-    deployment = find("xvirt-operator", "Deployment", "xvirt-system")["spec"]
-    budget = find("xvirt-operator", "PodDisruptionBudget", "xvirt-system")["spec"]
+@SERVERS
+def test_one_of_two_stays_while_nodes_are_drained(name: str) -> None:
+    deployment = find(name, "Deployment", "xvirt-system")["spec"]
+    budget = find(name, "PodDisruptionBudget", "xvirt-system")["spec"]
     assert (deployment["replicas"], budget["minAvailable"]) == (2, 1)
     assert budget["selector"]["matchLabels"].items() <= deployment["template"]["metadata"]["labels"].items()
+
+
+@SERVERS
+def test_a_changed_config_is_a_new_config_map_and_so_new_pods(name: str) -> None:
+    volumes = pod_of(name, "Deployment", "xvirt-system")["volumes"]
+    config = next(item["configMap"]["name"] for item in volumes if item["name"] == "config")
+    assert config.startswith(f"{name}-")
+    assert find(config, "ConfigMap", "xvirt-system")
+
+
+def test_row_87_the_aggregated_api_is_reached_by_a_verified_name() -> None:
+    service = find("v1alpha1.subresources.xvirt.io", "APIService")["spec"]
+    assert not service.get("insecureSkipTLSVerify", False)
+    assert service["service"]["name"] == find("xvirt-gateway", "Service", "xvirt-system")["metadata"]["name"]
 
 
 def test_the_priority_of_machines_is_there_and_pushes_nobody_out(installed: ControlPlane) -> None:

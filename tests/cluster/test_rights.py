@@ -15,15 +15,17 @@ from tools.cluster.api import Api, ApiRefused, Json
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.pki import Identity
 from tools.cluster.services import wait_for
+from xvirt.model.exchange import Verb
 
 KINDS = ("virtualmachines", "virtualdisks", "virtualimages", "virtualnetworks")
 HOST_KINDS = ("virtualhosts", "storagepools")
-ACTS = ("start", "stop", "restart", "reset", "pause", "resume")
+ACTS = tuple(verb.value for verb in Verb)
 CONSOLES = ("console", "vnc")
 READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete")
 ROLES = ("view", "edit", "admin")
 PEOPLE = {f"{role}er": role for role in ROLES} | {f"xvirt-{role}er": f"xvirt-{role}" for role in ROLES}
 """User -> ClusterRole that is bound to him in namespace `red`: Kubernetes' own, and ours by themselves."""
+GATEWAY = "system:serviceaccount:xvirt-system:xvirt-gateway"
 OPERATOR = "system:serviceaccount:xvirt-system:xvirt-operator"
 _TIMEOUT_S = 60.0
 _numbers = itertools.count(1)
@@ -79,7 +81,9 @@ def may(
 
 def operations() -> Iterator[tuple[str, str, str]]:
     """(verb, resource, group) of everything that acts upon a running machine."""
-    yield from (("update", f"virtualmachines/{act}", "subresources.xvirt.io") for act in ACTS)
+    yield from (
+        (verb, f"virtualmachines/{act}", "subresources.xvirt.io") for act in ACTS for verb in ("update", "create")
+    )
     yield from (
         (verb, f"virtualmachines/{console}", "subresources.xvirt.io")
         for console in CONSOLES
@@ -90,6 +94,7 @@ def operations() -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize("user", PEOPLE)
 def test_row_87_everybody_in_a_namespace_reads_what_is_declared_there(api: Api, user: str) -> None:
     assert all(may(api, user, verb, kind, "red") for verb in READ for kind in KINDS)
+    assert may(api, user, "get", "virtualmachines/description", "red", "subresources.xvirt.io")
 
 
 @pytest.mark.parametrize("user", ["viewer", "xvirt-viewer"])
@@ -219,7 +224,7 @@ def test_a_word_that_is_no_profile_is_refused_of_everybody(api: Api, tenant: Api
     assert "must be restricted, baseline or privileged" in str(caught.value)
 
 
-# The operator and the nodes
+# The operator, the gateway and the nodes
 
 
 def test_the_operator_can_neither_declare_nor_delete_nor_raise_itself(api: Api) -> None:
@@ -249,6 +254,17 @@ def test_the_operators_lease_is_the_only_one_that_it_may_change(api: Api) -> Non
     assert not leases("update", "xvirt-system", "other")
     assert not leases("update", "kube-system", "kube-scheduler")
     assert not leases("create", "kube-system", "")
+
+
+def test_the_gateway_reads_where_machines_are_by_name_and_asks_for_others_rights(api: Api) -> None:
+    assert may(api, GATEWAY, "get", "virtualmachines", "red")
+    assert may(api, GATEWAY, "get", "nodes", "", "")
+    assert may(api, GATEWAY, "get", "namespaces", "", "", "kube-system")
+    assert may(api, GATEWAY, "get", "leases", "xvirt-system", "coordination.k8s.io", "xvirt-operator")
+    assert may(api, GATEWAY, "create", "subjectaccessreviews", "", "authorization.k8s.io")
+    assert may(api, GATEWAY, "get", "configmaps", "kube-system", "", "extension-apiserver-authentication")
+    assert not any(may(api, GATEWAY, verb, kind, "red") for verb in (*WRITE, "list") for kind in KINDS)
+    assert not any(may(api, GATEWAY, "get", resource, "red", "") for resource in ("secrets", "pods"))
 
 
 def test_a_node_plugins_account_may_do_nothing_but_what_every_account_may(api: Api) -> None:
