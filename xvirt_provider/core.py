@@ -29,6 +29,7 @@ from xvirt_provider.connection import is_other_node
 from xvirt_provider.fleet import GROUP, Claim
 from xvirt_provider.naming import python_path
 from xvirt_provider.options import TIMEOUT_S
+from xvirt_provider.plugin_host import cancelled
 from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 
 Values = Mapping[str, Any]
@@ -187,7 +188,7 @@ def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, 
     outputs = outputs_of(inputs, view)
     if not warning:
         return outputs
-    if inputs.get("onTimeout") == "fail":
+    if inputs.get("onTimeout") == "fail" and not cancelled.is_set():
         raise DeadlineExceeded(
             f"{warning}; it stays as it is, and the next `pulumi up` goes on with it", reason="NotReady"
         )
@@ -201,9 +202,12 @@ def _wait(client: NodeClient, inputs: Values, view: ObjectView, limit_s: float) 
     while not reached(view.document):
         if wanted == "cloud-init" and has_failed(view.document):
             return view, f"{view.ref}: {CLOUD_INIT_FAILED}"
+        if _is_true("Stalled")(view.document):
+            return view, f"{view.ref} is not {wanted}: {_state_of(view.document)}"
         if time.monotonic() >= deadline:
             return view, f"{view.ref} is not {wanted} after {limit_s:g} s: {_state_of(view.document)}"
-        time.sleep(POLL_S)
+        if cancelled.wait(POLL_S):
+            return view, f"{view.ref} was not waited for any longer: {_state_of(view.document)}"
         try:
             view = client.get(view.ref)
         except Unavailable:
@@ -298,7 +302,8 @@ def delete(client: NodeClient, inputs: Values) -> str:
                 kept_until = time.monotonic() + KEPT_S
             elif time.monotonic() > kept_until:
                 return f"{ref} is still there: {_state_of(found.document)}"
-            time.sleep(POLL_S)
+            if cancelled.wait(POLL_S):
+                break
     except NotFound:
         return ""
     raise DeadlineExceeded(f"{ref} is still being deleted: {_state_of(found.document)}", reason="Deleting")

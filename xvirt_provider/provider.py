@@ -6,8 +6,6 @@ It holds nothing, so that its pickle is its path; channels are opened when they 
 
 from __future__ import annotations
 
-import concurrent.futures
-import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -27,12 +25,10 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 
 from xvirt.model.errors import InvalidSpec, XvirtError
-from xvirt_provider import core
+from xvirt_provider import core, plugin_host
 from xvirt_provider.connection import Nodes
 from xvirt_provider.fleet import FLEET, choose
 
-THREADS = 64
-"""Steps at once in one plugin process; the engine decides how many it asks for."""
 _RESERVED = "__provider"
 
 
@@ -65,11 +61,11 @@ class Provider(ResourceProvider):
     serialize_as_secret_always = False
 
     def configure(self, req: ConfigureRequest) -> None:
-        """Keep the stack's configuration for channels to come, and let as many steps run at once as the engine asks for."""
+        """Keep the stack's configuration for channels to come; let as many steps run at once as the engine asks for."""
         _Process.nodes = Nodes(req.config.get)
         if not os.environ.get("XVIRT_DEBUG"):
             sys.tracebacklimit = 0
-        _widen()
+        plugin_host.adapt()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """The shared rules, one failure for each thing that is wrong. What a preview does not know yet is judged when it does."""
@@ -202,13 +198,3 @@ def _shown(value: Any) -> str:
 def _warn(outputs: Mapping[str, Any]) -> None:
     if outputs.get("warning"):
         print(f"warning: {outputs['warning']}", file=sys.stderr, flush=True)
-
-
-def _widen() -> None:
-    """Pulumi's host serves four calls at once; here each waits for a node most of the time. Where its executor cannot be found, or no
-    longer counts its threads this way, four it is."""
-    for item in gc.get_objects():
-        if isinstance(item, concurrent.futures.ThreadPoolExecutor):
-            limit = getattr(item, "_max_workers", None)
-            if isinstance(limit, int) and limit < THREADS:
-                item._max_workers = THREADS

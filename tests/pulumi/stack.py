@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,11 @@ class Stack:
         self.configure(**config)
         return self
 
+    def lose_state(self) -> None:
+        """As when its file is gone: the stack begins anew, and nobody has told a node."""
+        shutil.rmtree(self.backend / ".pulumi" / "stacks" / PROJECT)
+        self.run("stack", "init", self.name).assert_ok()
+
     def configure(self, **config: str) -> None:
         """Keys below `xvirt:`, as `pulumi config set` does it."""
         pairs = [part for key, value in config.items() for part in ("--plaintext", f"xvirt:{key}={value}")]
@@ -159,6 +165,17 @@ class Stack:
     def write(self, program: str) -> None:
         """The program."""
         (self.directory / "__main__.py").write_text(textwrap.dedent(program))
+
+    def machine(self, name: str = "web", **arguments: Any) -> None:
+        """A program of one machine without disk and NIC, whose firmware runs for ever; `arguments` as the class takes them. An `options`
+        is text."""
+        options = arguments.pop("options", "")
+        spec = {"memory": {"size": "32Mi", "max": "64Mi"}, "termination_grace_period_seconds": 0} | arguments
+        values = "".join(f"    {key}={value!r},\n" for key, value in spec.items())
+        self.write(
+            f"from xvirt_provider import Options, Timeouts, VirtualMachine\n\n"
+            f"VirtualMachine(\n    {name!r},\n{values}    options=Options({options}),\n)\n"
+        )
 
     def write_json(self, name: str, value: Any) -> None:
         """A file of the project; JSON is YAML."""
@@ -218,7 +235,8 @@ class Stack:
             "PULUMI_HOME": str(self.backend / "home"),
             "PULUMI_PYTHON_CMD": sys.executable,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.backend / "bytecode"),  # half of what a command takes is Python's own start
         }
 
     @property

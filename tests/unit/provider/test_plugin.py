@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pulumi.runtime.rpc as pulumi_rpc
 import pytest
-from google.protobuf import struct_pb2
+from google.protobuf import empty_pb2, struct_pb2
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime._serialization import _serialize
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
@@ -108,3 +108,15 @@ def test_more_than_four_steps_run_at_once(plugin: Any, node: LiveNode) -> None:
     assert not any(call.done() for call in calls)
     for call in calls:
         call.cancel()
+
+
+def test_cancelling_ends_the_waits_of_a_plugin_and_forgets_nothing(plugin: Any, node: LiveNode) -> None:
+    wished = properties(inputs(waitFor="address", timeouts={"create": 3600.0}))
+    plugin.Check(provider_pb2.CheckRequest(olds=properties({}), news=wished))
+    call = plugin.Create.future(provider_pb2.CreateRequest(properties=wished))
+    eventually(lambda: node.store.list_objects("VirtualMachine", ""))
+    assert not call.done()
+    plugin.Cancel(empty_pb2.Empty())
+    outputs = pulumi_rpc.deserialize_properties(call.result(60).properties)
+    assert outputs["uid"] == node.uid()
+    assert "was not waited for any longer" in outputs["warning"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.unit.cli.live_node import LiveNode, eventually
+from tests.unit.cli.test_adopt import FIRST, define
 from tests.unit.provider.conftest import inputs
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import DeadlineExceeded
@@ -87,3 +89,65 @@ def test_row_104_a_wait_that_no_disk_can_reach_is_told() -> None:
     assert [str(item) for item in core.check(disk)] == [
         "options.wait_for: 'address' is for machines; use accepted, defined or ready"
     ]
+
+
+def test_row_99_what_somebody_must_change_first_ends_the_wait_at_once(client: NodeClient, node: LiveNode) -> None:
+    define(node, "default_web", FIRST)
+    outputs = core.create(client, inputs(timeouts={"create": 3600.0}))
+    assert outputs["warning"].startswith("VirtualMachine default/web is not running: "), outputs["warning"]
+    assert outputs["conditions"]["Stalled"] == "True"
+    with pytest.raises(DeadlineExceeded, match=r"default_web.*it stays as it is"):
+        core.create(client, inputs(timeouts={"create": 3600.0}, onTimeout="fail"))
+
+
+def test_row_99_a_cancelled_step_waits_no_longer_and_is_no_failure(
+    client: NodeClient, aside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = threading.Event()
+    monkeypatch.setattr(core, "cancelled", cancelled)
+    wished = inputs(waitFor="address", timeouts={"create": 3600.0}, onTimeout="fail")
+    step = aside(core.create, client, wished)
+    eventually(lambda: client.list_objects("VirtualMachine"))
+    assert not step.done()
+    cancelled.set()
+    assert step.result(60)["warning"].startswith("VirtualMachine default/web was not waited for any longer")
+
+
+def test_row_99_what_was_changed_by_hand_is_an_output_and_the_next_update_puts_it_back(
+    client: NodeClient, node: LiveNode
+) -> None:
+    wished = inputs(spec={"driftPolicy": "Report"})
+    created = core.create(client, wished)
+    node.hypervisor.suspend_domain(created["uid"])
+    told = ["the machine was paused by hand"]
+    eventually(lambda: client.get(WEB).document["status"]["drift"] == told)
+    found = core.read(client, created)
+    assert found is not None
+    outputs, now = found
+    assert now == wished
+    assert outputs["drift"] == told
+    difference = core.compare(outputs, wished)
+    assert (difference.is_changed, difference.drift) == (True, tuple(told))
+    updated = core.update(client, wished, outputs["drift"])
+    assert updated["drift"] == []
+    assert not core.compare(updated, wished).is_changed
+    assert client.get(WEB).document["spec"]["driftPolicy"] == "Report"
+    assert client.get(WEB).document["status"]["powerState"] == "Running"
+
+
+def test_row_99_nobody_waits_for_an_image_that_a_kept_disk_is_based_on(
+    client: NodeClient, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "KEPT_S", 0.3)
+    image = _image(node)
+    core.create(client, image)
+    disk = {"name": "root", "source": {"image": "guest"}}
+    machine = core.create(client, inputs(spec={"disks": [disk]}))
+    core.delete(client, machine)
+    warning = core.delete(client, image)
+    assert warning.startswith("VirtualImage default/guest is still there: Terminating: volume")
+    assert "is used by default_web_root.qcow2" in warning
+
+
+def _image(node: LiveNode) -> dict[str, Any]:
+    return {**inputs("guest"), "kind": "VirtualImage", "spec": {"source": {"path": "/images/guest.qcow2"}}}
