@@ -69,12 +69,17 @@ def read_spec(directory: Path, raw: dict[str, Any]) -> tuple[ControlPlaneSpec, P
 
 def choose_ports() -> Ports:
     """Ports that were free a moment ago."""
+    return Ports(*free_ports(len(Ports.__dataclass_fields__)))
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of loopback that were free a moment ago."""
     found: list[int] = []
-    while len(found) < len(Ports.__dataclass_fields__):
+    while len(found) < count:
         port = random.choice(_PORTS)
         if port not in found and is_free(port):
             found.append(port)
-    return Ports(*found)
+    return found
 
 
 def is_free(port: int) -> bool:

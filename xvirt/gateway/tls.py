@@ -8,8 +8,8 @@ believed by what an older CA had signed.
 from __future__ import annotations
 
 import logging
+import os
 import ssl
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,9 @@ def _make(content: TlsContent, client_ca: str) -> ssl.SSLContext:
     made.load_verify_locations(cadata=client_ca)
     # Whoever shows none is answered 401, which says more than a broken connection; kubelet's probes show none.
     made.verify_mode = ssl.CERT_OPTIONAL
-    with tempfile.NamedTemporaryFile() as file:  # for us alone: ssl takes keys from files only
+    # ssl takes keys from files only; this one is nowhere but in memory, and a pod may have no place to write to.
+    with open(os.memfd_create("serving"), "wb") as file:
         file.write(content.certificate + b"\n" + content.key)
         file.flush()
-        made.load_cert_chain(file.name)
+        made.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
     return made
