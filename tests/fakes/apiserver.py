@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import bisect
 import contextlib
 import copy
 import dataclasses
@@ -87,6 +88,10 @@ class _Change:
     before: Object | None
 
 
+def _version_of(change: _Change) -> int:
+    return change.version
+
+
 class FakeApiServer:
     """All state of one cluster. One event loop; faults are in `faults`, every request that came is in `sent`."""
 
@@ -95,6 +100,8 @@ class FakeApiServer:
         self.faults = ApiFaults()
         self.sent: list[Sent] = []
         self.has_watch_list = True
+        self.latency_s = 0.0
+        """Of every request that is no watch."""
         self._objects: dict[str, dict[Key, _Stored]] = {}
         self._changes: list[_Change] = []
         self._version = 100
@@ -151,6 +158,8 @@ class FakeApiServer:
         if request.before_send is not None:
             request.before_send()
         await self.faults.reach(request)
+        if self.latency_s > 0:
+            await asyncio.sleep(self.latency_s)
         place = _place(request.path)
         self._note(request)
         try:
@@ -412,7 +421,7 @@ class FakeApiServer:
             yield _bookmark(version, {"k8s.io/initial-events-end": "true"})
         while True:
             news = self._news
-            for change in [each for each in self._changes if each.version > version]:
+            for change in self._changes[bisect.bisect_right(self._changes, version, key=_version_of) :]:
                 version = change.version
                 kind = _kind_for(place, query, change)
                 if kind and not self.faults.drops(change.kind, change.document):

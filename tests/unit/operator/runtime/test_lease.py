@@ -8,7 +8,6 @@ import dataclasses
 import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -16,33 +15,15 @@ from tests.fakes.apifaults import Refusal
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.virtualtime import VirtualTime
 from tests.unit.operator.runtime.api_cases import config
+from tests.unit.operator.runtime.line import Line
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.errors import LeaseLost, OutcomeUnknown
 from xvirt.operator.runtime.lease import Lease, LeaseOptions
 from xvirt.operator.runtime.resources import CONFIG_MAPS, LEASES, Key, Object
-from xvirt.operator.runtime.transport import Answer, Request, Stream, Transport
+from xvirt.operator.runtime.transport import Answer, Request, Transport
 
 KEY = Key("xvirt-system", "operator")
 DURATION_S, DEADLINE_S, RETRY_S = 15, 10.0, 2.0
-
-
-class Line:
-    """A candidate's own line to the API server, which can be cut."""
-
-    def __init__(self, server: FakeApiServer) -> None:
-        self._server = server
-        self.is_cut = False
-
-    async def send(self, request: Request) -> Answer:
-        if self.is_cut:
-            await asyncio.get_running_loop().create_future()
-        return await self._server.send(request)
-
-    def stream(self, request: Request) -> AbstractAsyncContextManager[Stream]:
-        return self._server.stream(request)
-
-    async def close(self) -> None:
-        """Nothing to close."""
 
 
 @dataclasses.dataclass
