@@ -30,6 +30,7 @@ from xvirt_provider.fleet import GROUP, Claim
 from xvirt_provider.naming import python_path
 from xvirt_provider.options import TIMEOUT_S
 from xvirt_provider.plugin_host import cancelled
+from xvirt_provider.unknowns import IsUnknown, Pending, all_known, check_known, has_unknown, settle_inputs
 from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 
 Values = Mapping[str, Any]
@@ -47,20 +48,24 @@ _INPUTS = (
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """What an update would do. `replaced`: fields that never change, so that only a new object can have them; `drift`: what a refresh has
-    found changed by hand, which the update's Apply puts back."""
+    found changed by hand, which the update's Apply puts back; `pending`: what is not known yet; `settled`: metadata and spec of the new
+    inputs with the old values where they are not known."""
 
     changes: tuple[FieldDifference, ...]
     replaced: tuple[str, ...]
     drift: tuple[str, ...]
+    pending: tuple[Pending, ...]
+    settled: Values
     is_changed: bool
 
 
 def document_of(inputs: Values) -> dict[str, Any]:
     """The document that a resource's inputs declare, with the mark of its resource."""
     metadata = dict(inputs["metadata"])
-    metadata["annotations"] = {**(metadata.get("annotations") or {}), OWNER: inputs["owner"]}
-    if inputs.get("group"):
-        metadata["annotations"][GROUP] = inputs["group"]
+    annotations = metadata.get("annotations") or {}
+    if isinstance(annotations, Mapping):  # a preview may not know them
+        group = {GROUP: inputs["group"]} if inputs.get("group") else {}
+        metadata["annotations"] = {**annotations, OWNER: inputs["owner"], **group}
     return {"apiVersion": API_VERSION, "kind": inputs["kind"], "metadata": metadata, "spec": whole(inputs["spec"])}
 
 
@@ -83,13 +88,16 @@ def ref_of(inputs: Values) -> ObjectRef:
     return ObjectRef(kind=inputs["kind"], namespace=namespace, name=metadata["name"])
 
 
-def check(inputs: Values) -> tuple[Problem, ...]:
-    """Everything wrong with a resource's inputs, by the rules that every way in shares; paths in a program's words."""
-    cls = BY_NAME[inputs["kind"]].spec
-    problems = [dataclasses.replace(item, path=python_path(cls, item.path)) for item in validate(document_of(inputs))]
-    if not isinstance(inputs.get("adopt", ""), str):
+def check(inputs: Values, is_unknown: IsUnknown = all_known) -> tuple[Problem, ...]:
+    """Everything wrong with what is known of a resource's inputs, by the rules that every way in shares; paths in a program's words."""
+    cls, document = BY_NAME[inputs["kind"]].spec, document_of(inputs)
+    is_partial = has_unknown(document, is_unknown)
+    found = check_known(document, is_unknown) if is_partial else validate(document)
+    problems = [dataclasses.replace(item, path=python_path(cls, item.path)) for item in found]
+    adopt = inputs.get("adopt", "")
+    if not isinstance(adopt, str) and not is_unknown(adopt):
         problems.append(Problem("adopt", "must be text", "give a domain's name or UUID"))
-    return (*problems, *check_wait(inputs))
+    return tuple(problems) if is_partial else (*problems, *check_wait(inputs))
 
 
 def claim_of(client: NodeClient, inputs: Values, group: str) -> Claim:
@@ -109,8 +117,10 @@ def claim_of(client: NodeClient, inputs: Values, group: str) -> Claim:
     return Claim.GROUP if is_there else Claim.NONE
 
 
-def compare(olds: Values, news: Values) -> Difference:
-    """What differs between what was declared and what is, by the model's table."""
+def compare(olds: Values, news: Values, is_unknown: IsUnknown = all_known) -> Difference:
+    """What differs between what was declared and what is, by the model's table; what is not known yet counts as it was."""
+    settled, pending = settle_inputs(olds, news, is_unknown)
+    news = {**news, **settled}
     before, after = document_of(olds), document_of(news)
     changes = field_changes(news["kind"], before["spec"], after["spec"])
     replaced = [change.path for change in changes if change.mutability is Mutability.FIXED]
@@ -119,10 +129,10 @@ def compare(olds: Values, news: Values) -> Difference:
     if is_other_node(olds, news):
         replaced.append("node")
     others = ("secrets", "profile")
-    is_changed = bool(changes or replaced or normalise(before) != normalise(after))
-    is_changed = is_changed or any(olds.get(key) != news.get(key) for key in others)
     drift = tuple(olds.get("drift") or ())
-    return Difference(changes, tuple(replaced), drift, is_changed=is_changed or bool(drift))
+    is_changed = bool(changes or replaced or drift or pending or normalise(before) != normalise(after))
+    is_changed = is_changed or any(olds.get(key) != news.get(key) for key in others)
+    return Difference(changes, tuple(replaced), drift, pending, settled, is_changed)
 
 
 def _meta(inputs: Values, key: str) -> Any:

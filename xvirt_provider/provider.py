@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,10 +24,12 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from xvirt.model.errors import InvalidSpec, XvirtError
-from xvirt_provider import core, plugin_host
+from xvirt.model.errors import InvalidSpec, Problem, XvirtError
+from xvirt_provider import core, plugin_host, previews
 from xvirt_provider.connection import Nodes
 from xvirt_provider.fleet import FLEET, choose
+from xvirt_provider.replacing import find_collision
+from xvirt_provider.unknowns import has_unknown
 
 _RESERVED = "__provider"
 
@@ -74,30 +76,28 @@ class Provider(ResourceProvider):
             with _told(InvalidSpec):
                 news = self._place(_olds, news)
         except InvalidSpec as error:
-            return CheckResult(
-                news, [CheckFailure(item.path, _reason(item.message, item.remedy)) for item in error.problems]
-            )
-        if _has_unknown(news):
-            return CheckResult(news, [])
+            return CheckResult(news, _failures(error.problems))
         with _told():
-            problems = core.check(news)
-        return CheckResult(news, [CheckFailure(item.path, _reason(item.message, item.remedy)) for item in problems])
+            return CheckResult(news, _failures(core.check(news, _is_unknown)))
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """By the model's table; the node's plan, where it can be asked, is printed."""
-        if _has_unknown(_news):
-            return DiffResult(changes=True)
-        found = core.compare(_olds, _news)
+        olds, news = _plain(_olds), _plain(_news)
+        found = core.compare(olds, news, _is_unknown)
         if not found.is_changed:
             return DiffResult(changes=False)
+        if found.replaced:
+            return self._replace(found, olds, news)
+        put_back = core.corrected(news) if core.is_put_back(found.drift, news) else news
+        _tell(previews.describe_change(found, news, lambda: core.plan(self._client(news), put_back)))
+        return DiffResult(changes=True)
+
+    def _replace(self, found: core.Difference, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """The new object comes first where both can be there together: should it fail, the old one is there yet."""
+        collision = find_collision(olds, {**news, **found.settled})
+        _tell(previews.describe_replacement(found, olds, collision))
         replaces = sorted({path.partition(".")[0] for path in found.replaced})
-        if replaces:
-            _tell(
-                f"{core.ref_of(_olds)}: {', '.join(found.replaced)} never changes: the object is deleted and made anew"
-            )
-        else:
-            _tell_plan(found, core.corrected(_news) if core.is_put_back(found.drift, _news) else _news)
-        return DiffResult(changes=True, replaces=replaces, delete_before_replace=bool(replaces))
+        return DiffResult(changes=True, replaces=replaces, delete_before_replace=bool(collision))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Declare the object, or find it again."""
@@ -131,7 +131,11 @@ class Provider(ResourceProvider):
     def _place(self, olds: Mapping[str, Any], news: dict[str, Any]) -> dict[str, Any]:
         """Inputs with the node that a fleet gives the object; as they are where a preview does not know its name yet."""
         wanted, before = news.get("node"), olds.get("node")
-        if not isinstance(wanted, Mapping) or FLEET not in wanted or (not before and _has_unknown(news["metadata"])):
+        if (
+            not isinstance(wanted, Mapping)
+            or FLEET not in wanted
+            or (not before and has_unknown(news["metadata"], _is_unknown))
+        ):
             return news
         ref, group = core.ref_of(news), wanted.get("group") or ""
         node = choose(
@@ -150,49 +154,18 @@ def _plain(props: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in props.items() if key != _RESERVED}
 
 
-def _reason(message: str, remedy: str) -> str:
-    return f"{message}; {remedy}" if remedy else message
+def _is_unknown(value: Any) -> bool:
+    return isinstance(value, Unknown)
 
 
-def _has_unknown(value: Any) -> bool:
-    if isinstance(value, Unknown):
-        return True
-    if isinstance(value, Mapping):
-        return any(_has_unknown(item) for item in value.values())
-    return isinstance(value, list | tuple) and any(_has_unknown(item) for item in value)
-
-
-def _tell_plan(found: core.Difference, news: Mapping[str, Any]) -> None:
-    subject = core.ref_of(news)
-    lines = [
-        f"{subject}: {change.path} {_shown(change.old)} -> {_shown(change.new)} [{_cost(change.mutability.value)}]"
-        for change in found.changes
+def _failures(problems: Iterable[Problem]) -> list[CheckFailure]:
+    return [
+        CheckFailure(item.path, f"{item.message}; {item.remedy}" if item.remedy else item.message) for item in problems
     ]
-    lines += [f"{subject}: {text}, and is put back" for text in found.drift]
-    try:
-        result = core.plan(_Process.nodes.client(news.get("node")), _plain(news))
-    except XvirtError as error:
-        lines.append(f"{subject}: the node would refuse it: {core.sentence(error)}")
-    else:
-        if result is None:
-            lines.append(f"{subject}: the node cannot be asked now; this is what the model says")
-        else:
-            lines += [f"{subject}: {step.summary} [{step.impact.value}]" for step in result.plan]
-            lines += [f"{subject}: waits: {text}" for text in result.waiting_for]
-    _tell("\n".join(lines))
 
 
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _cost(word: str) -> str:
-    return {"restart": "at the next start", "fixed": "by replacing"}.get(word, word)
-
-
-def _shown(value: Any) -> str:
-    text = "absent" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _tell(lines: Iterable[str]) -> None:
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _warn(outputs: Mapping[str, Any]) -> None:

@@ -18,6 +18,13 @@ from xvirt.model.values import decode
 from xvirt.model.wording import join
 
 IsUnknown = Callable[[Any], bool]
+IDENTITY = ("name", "namespace")
+"""Of metadata: what never changes."""
+
+
+def all_known(_value: Any) -> bool:
+    """Nothing is unknown."""
+    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +102,26 @@ def _broken_rules(cls: Any, value: Any, path: str, is_unknown: IsUnknown) -> Ite
         elif is_spec_class(inner):
             for number, one in enumerate(entry):
                 yield from _broken_rules(inner, one, join(where, number), is_unknown)
+
+
+def settle_inputs(
+    olds: Mapping[str, Any], news: Mapping[str, Any], is_unknown: IsUnknown
+) -> tuple[dict[str, Any], tuple[Pending, ...]]:
+    """Metadata and spec of the new inputs as `settle` makes them, and all that was unknown among the new inputs."""
+    before = olds["spec"] if olds["kind"] == news["kind"] else {}
+    spec, pending = settle(news["kind"], before, news["spec"], is_unknown)
+    metadata: dict[str, Any] = {}
+    others: list[Pending] = []
+    for key, value in news["metadata"].items():
+        is_pending = has_unknown(value, is_unknown)
+        if is_pending:
+            mutability = Mutability.FIXED if key in IDENTITY else Mutability.LIVE
+            others.append(Pending(f"metadata.{key}", mutability))
+        metadata[key] = olds["metadata"].get(key) if is_pending else value
+    rest = (key for key, value in news.items() if key not in ("metadata", "spec") and has_unknown(value, is_unknown))
+    others += [Pending(key, Mutability.LIVE) for key in rest]
+    known = {key: value for key, value in metadata.items() if value is not None}
+    return {"metadata": known, "spec": spec}, (*others, *pending)
 
 
 def settle(kind: str, old: Mapping[str, Any], new: Any, is_unknown: IsUnknown) -> tuple[Any, tuple[Pending, ...]]:
