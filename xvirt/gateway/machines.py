@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from xvirt.gateway.cluster import ask
 from xvirt.gateway.paths import Target
 from xvirt.model.errors import Conflict, NotFound, Unavailable
 from xvirt.model.exchange import ObjectRef, Token
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
-from xvirt.operator.names import NODE_PORT_ANNOTATION
 from xvirt.operator.runtime.api import ApiClient
-from xvirt.operator.runtime.resources import LEASES, NAMESPACES, NODES, Key, Object, uid_of
+from xvirt.operator.runtime.resources import LEASES, NAMESPACES, Key, Object, uid_of
 from xvirt.wire.subresources import MACHINE
 
-DEFAULT_NODE_PORT = 9443
 _CLUSTER = Key("", "kube-system")
 
 
@@ -50,23 +47,16 @@ class Machines:
         return Machine(ref, host, await self._find_address(host))
 
     async def _find_address(self, host: str) -> str:
+        """What is declared, else what the operator found: of the Node, also after that is gone."""
         try:
-            declared = await ask(self._client.get(VIRTUAL_HOSTS, Key("", host)), f"host {host} cannot be read")
+            found = await ask(self._client.get(VIRTUAL_HOSTS, Key("", host)), f"host {host} cannot be read")
         except NotFound:
-            declared = {}
-        address = str((declared.get("spec") or {}).get("address") or "")
-        return address or await self._address_of_node(host)
-
-    async def _address_of_node(self, host: str) -> str:
-        try:
-            node = await ask(self._client.get(NODES, Key("", host)), f"Node {host} cannot be read")
-        except NotFound:
-            node = {}
-        address = node_address(node)
+            found = {}
+        address = (found.get("spec") or {}).get("address") or (found.get("status") or {}).get("address")
         if not address:
-            remedy = "give the VirtualHost spec.address, or wait for its Node to have an InternalIP"
-            raise Unavailable(f"host {host} has no address; {remedy}", reason="HostUnknown")
-        return address
+            remedy = f"see `kubectl get virtualhost {host}`, and give it spec.address"
+            raise Unavailable(f"nobody says where host {host} is; {remedy}", reason="HostUnknown")
+        return str(address)
 
     async def token(self) -> Token:
         """The cluster's authority and its leader's epoch. Raises Unavailable where no operator has ever led."""
@@ -79,17 +69,6 @@ class Machines:
             raise Unavailable(f"Lease {self._lease} is not there; {remedy}", reason="NoOperator") from None
         epoch = int((lease.get("spec") or {}).get("leaseTransitions") or 0)
         return Token(authority=self._authority, epoch=epoch)
-
-
-def node_address(node: Object) -> str:
-    """`host:port` of a Node's plugin; empty where the Node tells none."""
-    addresses: list[dict[str, Any]] = (node.get("status") or {}).get("addresses") or []
-    address = next((item["address"] for item in addresses if item.get("type") == "InternalIP"), "")
-    annotations = (node.get("metadata") or {}).get("annotations") or {}
-    port = annotations.get(NODE_PORT_ANNOTATION, DEFAULT_NODE_PORT)
-    if not address:
-        return ""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _why(found: Object) -> str:

@@ -10,7 +10,7 @@ from tests.unit.cli.live_node import eventually
 from tests.unit.gateway.cluster import EPOCH, HOST, LEASE, LiveCluster
 from xvirt.model.exchange import ObjectRef, Verb
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
-from xvirt.operator.runtime.resources import LEASES, NODES, Key
+from xvirt.operator.runtime.resources import LEASES, Key
 
 ACTS = [verb.value for verb in Verb]
 WALK = [
@@ -125,17 +125,18 @@ def test_a_host_that_has_moved_is_called_at_its_new_address(cluster: LiveCluster
     assert cluster.act("pause").code == 200
 
 
-def test_a_hosts_address_may_come_from_its_node(cluster: LiveCluster) -> None:
+def test_a_host_is_called_where_the_operator_found_it_unless_it_is_declared_elsewhere(cluster: LiveCluster) -> None:
     cluster.declare()
     cluster.api.remove(VIRTUAL_HOSTS, Key("", HOST))
+    made = cluster.api.write(VIRTUAL_HOSTS, {"metadata": {"name": HOST}, "spec": {}})
     reply = cluster.act("pause")
     assert (reply.code, reply.json["reason"]) == (503, "HostUnknown")
-    node = {"metadata": {"name": HOST, "annotations": {"xvirt.io/node-port": str(cluster.node.port)}}}
-    made = cluster.api.write(NODES, node)
-    cluster.api.write(
-        NODES, {**made, "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}, "status"
-    )
+    assert "give it spec.address" in reply.json["message"]
+    found = {"address": f"127.0.0.1:{cluster.node.port}"}
+    cluster.api.write(VIRTUAL_HOSTS, {**made, "status": found}, "status")
     assert cluster.act("pause").code == 200
+    cluster.declare_host(address="127.0.0.1:1")
+    assert cluster.act("pause").code == 503
 
 
 def test_without_a_lease_nobody_has_ever_led(cluster: LiveCluster) -> None:
