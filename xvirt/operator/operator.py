@@ -17,6 +17,7 @@ from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.machines.controller import KIND, MachineController, MachineParts
 from xvirt.operator.machines.following import MachineFollower
 from xvirt.operator.machines.holder import HolderSettings
+from xvirt.operator.machines.secrets import SecretVersions
 from xvirt.operator.machines.shapes import (
     BY_HOST,
     BY_MACHINE,
@@ -41,7 +42,7 @@ from xvirt.operator.runtime.controller import Controller, ControllerOptions
 from xvirt.operator.runtime.lease import Lease, LeaseOptions
 from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.reflector import Reflector
-from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, SECRETS, Key, uid_of
+from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, Key, uid_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,15 @@ class OperatorParts:
     host_options: ControllerOptions = dataclasses.field(default_factory=lambda: ControllerOptions(workers=8))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Machines:
+    """What works on machines."""
+
+    controller: Controller
+    follower: MachineFollower
+    secrets: SecretVersions
+
+
 class Operator:
     """One replica. `run` never returns while all is well; cancel it, then `release`."""
 
@@ -80,8 +90,7 @@ class Operator:
         self.hosts = Cache(VIRTUAL_HOSTS)
         self.nodes = Cache(NODES, shape_node)
         self.namespaces = Cache(NAMESPACES, shape_names)
-        self.secrets = Cache(SECRETS, shape_names)
-        caches = (self.machines, self.hosts, self.nodes, self.namespaces, self.secrets)
+        caches = (self.machines, self.hosts, self.nodes, self.namespaces)
         self.reflectors = [Reflector(client, cache) for cache in caches]
         self.reflectors.append(Reflector(client, self.pods, Selection(label=VM_UID_LABEL)))
         self.links: NodeLinks | None = None
@@ -112,13 +121,14 @@ class Operator:
         writes = client.guarded(self.lease.guard)
         self.links = links = NodeLinks(self._parts.open_client, self._link_options(authority))
         recorder = Recorder(writes, NAME, self._parts.lease.identity)
-        machines = self._machine_controller(writes, links, recorder)
-        hosts = self._host_controller(writes, links, machines[1])
+        machines = self._machines_at_work(writes, links, recorder)
+        hosts = self._host_controller(writes, links, machines.follower)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(links.run(), name="links")
             tasks.create_task(recorder.run(), name="recorder")
             tasks.create_task(hosts.run(), name="hosts")
-            tasks.create_task(machines[0].run(), name="machines")
+            tasks.create_task(machines.secrets.run(), name="secrets")
+            tasks.create_task(machines.controller.run(), name="machines")
 
     def _link_options(self, authority: str) -> LinkOptions:
         clock = self._parts.client.clock
@@ -129,26 +139,28 @@ class Operator:
             now_s=clock.monotonic_s,
         )
 
-    def _machine_controller(
-        self, writes: ApiClient, links: NodeLinks, recorder: Recorder
-    ) -> tuple[Controller, MachineFollower]:
+    def _machines_at_work(self, writes: ApiClient, links: NodeLinks, recorder: Recorder) -> _Machines:
+        secrets = SecretVersions(
+            writes,
+            on_change=lambda key: follower.secret_changed(key),
+            is_wanted=lambda key: bool(self.machines.by_index(BY_SECRET, str(key))),
+        )
         parts = MachineParts(
             writes=writes,
             machines=self.machines,
             pods=self.pods,
             namespaces=self.namespaces,
-            secrets=self.secrets,
+            secrets=secrets,
             links=links,
             recorder=recorder,
             epoch=lambda: self.lease.epoch,
             settings=self._parts.holder,
         )
-        made = MachineController(parts)
-        options = self._parts.machine_options
+        made, options = MachineController(parts), self._parts.machine_options
         controller = Controller("machines", made.reconcile, options=options, clock=writes.clock, metrics=writes.metrics)
         follower = MachineFollower(parts, controller)
         follower.start()
-        return controller, follower
+        return _Machines(controller, follower, secrets)
 
     def _host_controller(self, writes: ApiClient, links: NodeLinks, machines: MachineFollower) -> Controller:
         parts = HostParts(

@@ -42,7 +42,8 @@ from xvirt.operator.machines.records import (
     read_holder,
     read_machine,
 )
-from xvirt.operator.machines.shapes import BY_MACHINE, unpack
+from xvirt.operator.machines.secrets import SecretVersions
+from xvirt.operator.machines.shapes import BY_MACHINE, secrets_of, unpack
 from xvirt.operator.names import FINALIZER, PROFILE_LABEL, VM_UID_LABEL
 from xvirt.operator.nodes.link import NodeLink
 from xvirt.operator.nodes.links import NodeLinks
@@ -75,7 +76,7 @@ class MachineParts:
     machines: Cache
     pods: Cache
     namespaces: Cache
-    secrets: Cache
+    secrets: SecretVersions
     links: NodeLinks
     recorder: Recorder
     epoch: Callable[[], int]
@@ -116,7 +117,8 @@ class MachineController:
         item = self._parts.machines.get(key)
         if item is None:
             return await self._reconcile_orphans(key)
-        item = unpack(item)
+        await self._parts.secrets.know(secrets_of(item))
+        item = unpack(self._parts.machines.get(key) or item)
         memo = self._memos.setdefault(uid_of(item), _Memo())
         scene = self._scene(item, memo)
         decision = decide(scene)
@@ -214,7 +216,7 @@ class MachineController:
         namespace = self._parts.namespaces.get(Key("", machine.namespace))
         labels = (namespace["metadata"].get("labels") or {}) if namespace is not None else {}
         names = secret_names(KIND, machine.spec)
-        known = {name: self._parts.secrets.get(Key(machine.namespace, name)) for name in names}
+        versions = {name: self._parts.secrets.get(Key(machine.namespace, name)) for name in names}
         return Declared(
             kind=KIND,
             namespace=machine.namespace,
@@ -224,7 +226,7 @@ class MachineController:
             labels=machine.labels,
             spec=machine.spec,
             profile=labels.get(PROFILE_LABEL) or DEFAULT_PROFILE,
-            secrets={name: version_of(secret) if secret is not None else "" for name, secret in known.items()},
+            secrets=versions,
         )
 
     # effects

@@ -9,7 +9,7 @@ from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
 from xvirt.operator.nodes.views import NodeView
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
-from xvirt.operator.runtime.resources import Key, Object, key_of, version_of
+from xvirt.operator.runtime.resources import Key, Object, key_of
 
 TOLD = frozenset(("Adopted", "ReleaseDomain"))
 """Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
@@ -29,7 +29,6 @@ class MachineFollower:
         controller.follow(parts.machines)
         controller.follow(parts.pods, _machine_of)
         parts.namespaces.subscribe(self._namespace_changed)
-        parts.secrets.subscribe(self._secret_changed)
         parts.links.subscribe(KIND, self._view_changed)
         parts.links.subscribe_reach(self._reach_changed)
         parts.links.subscribe_events(self._event_seen)
@@ -38,10 +37,9 @@ class MachineFollower:
         if new is not None and (old is None or _profile(old) != _profile(new)):
             self._enqueue(self._parts.machines.by_index(BY_NAMESPACE, new["metadata"]["name"]))
 
-    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
-        item = new or old
-        if item is not None and (old is None or new is None or version_of(old) != version_of(new)):
-            self._enqueue(self._parts.machines.by_index(BY_SECRET, str(key_of(item))))
+    def secret_changed(self, secret: Key) -> None:
+        """A Secret is another, there, or gone."""
+        self._enqueue(self._parts.machines.by_index(BY_SECRET, str(secret)))
 
     def _view_changed(self, view: NodeView) -> None:
         self._controller.enqueue(Key(view.key.namespace, view.key.name), Priority.NODE)

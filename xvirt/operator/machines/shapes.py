@@ -10,13 +10,13 @@ import orjson
 from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.document import secret_names
 from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
-from xvirt.operator.runtime.resources import Object
+from xvirt.operator.runtime.resources import Key, Object
 
 BY_MACHINE, BY_SECRET, BY_HOST, BY_NAMESPACE = "machine", "secret", "host", "namespace"
 """Indexes: holders by `namespace/name` of their machine; machines by `namespace/name` of a Secret, by their host (empty: none yet), and by
 namespace."""
 _KEPT = ("name", "namespace", "uid", "resourceVersion", "generation", "deletionTimestamp", "creationTimestamp")
-_PACKED, _ROOM = "packedSpec", "room"
+_PACKED, _ROOM, _SECRETS = "packedSpec", "room", "secrets"
 
 
 def shape_machine(item: Object) -> Object:
@@ -29,7 +29,7 @@ def shape_machine(item: Object) -> Object:
         "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
         _PACKED: orjson.dumps(spec),
         _ROOM: _find_room(spec),
-        **({"secrets": secrets} if secrets else {}),
+        **({_SECRETS: secrets} if secrets else {}),
         "status": item.get("status") or {},
     }
 
@@ -83,7 +83,7 @@ def shape_pod(item: Object) -> Object:
 
 
 def shape_names(item: Object) -> Object:
-    """Names, labels and version alone: of Namespaces, and of Secrets, whose content is never kept."""
+    """Names, labels and version alone: of Namespaces."""
     return {"metadata": _metadata(item, ("labels",))}
 
 
@@ -100,7 +100,12 @@ def index_pod(item: Object) -> Iterable[str]:
 
 def index_secrets(item: Object) -> Iterable[str]:
     """For BY_SECRET."""
-    return [f"{item['metadata']['namespace']}/{name}" for name in item.get("secrets", ())]
+    return [str(key) for key in secrets_of(item)]
+
+
+def secrets_of(item: Object) -> list[Key]:
+    """The Secrets that a machine refers to."""
+    return [Key(item["metadata"]["namespace"], name) for name in item.get(_SECRETS, ())]
 
 
 def index_host(item: Object) -> Iterable[str]:
