@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from functools import cache, partial
 from pathlib import Path
 
 import yaml
 
-from tests.cluster.kubectl import Kubectl, program
+from tests.cluster.kubectl import Kubectl
 from tools.cluster.api import Api, ApiRefused, Json
 from tools.cluster.controlplane import ControlPlane
+from tools.cluster.install import render
 from tools.cluster.services import wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,10 +23,7 @@ _TIMEOUT_S = 60.0
 @cache
 def rendered(name: str) -> str:
     """What `kubectl kustomize` makes of one of its directories."""
-    argv = [program(), "kustomize", str(KUSTOMIZE / name)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return render(KUSTOMIZE / name)
 
 
 def documents(name: str) -> list[Json]:

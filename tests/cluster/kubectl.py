@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tools.cluster.install import kubectl_program
 
 _TIMEOUT_S = 60.0
 
@@ -28,7 +28,7 @@ class Kubectl:
         text = stdin if isinstance(stdin, str) or stdin is None else yaml.safe_dump_all(stdin)
         place = ["--namespace", self.namespace] if self.namespace else []
         done = subprocess.run(
-            [program(), "--kubeconfig", str(self.kubeconfig), *place, *arguments],
+            [kubectl_program(), "--kubeconfig", str(self.kubeconfig), *place, *arguments],
             input=text,
             text=True,
             capture_output=True,
@@ -42,11 +42,3 @@ class Kubectl:
     def json(self, *arguments: str) -> Any:
         """Its output as JSON."""
         return json.loads(self(*arguments, "-o", "json").stdout)
-
-
-def program() -> str:
-    """The environment's kubectl, or the machine's."""
-    own = Path(sys.executable).with_name("kubectl")
-    found = str(own) if own.exists() else shutil.which("kubectl")
-    assert found, "kubectl is not there; run ./dev setup"
-    return found

@@ -75,7 +75,10 @@ class Services:
 
     def wait(self, name: str, is_ready: Callable[[], bool], timeout_s: float) -> None:
         """Until a service is ready. Raises ClusterError with the end of its log where it ended or took too long."""
-        wait_for(lambda: is_ready() or not self.is_running(name), timeout_s, f"{name} to serve; {self.log(name)}")
+        try:
+            wait_for(lambda: is_ready() or not self.is_running(name), timeout_s, f"{name} to serve")
+        except ClusterError as error:
+            raise ClusterError(f"{error}; {self.log(name)} ends with: {self.tail(name)}") from error
         if not self.is_running(name):
             raise ClusterError(f"{name} ended; {self.log(name)} ends with: {self.tail(name)}")
 

@@ -14,7 +14,7 @@ from tools.lab.errors import LabError
 from tools.lab.fabric import build_bridge
 from tools.lab.node import Node, end_recorded, isolate, module_command
 from tools.lab.processes import Process, children_of, read_record, spawn_recorded, wait_until
-from tools.lab.settings import CLIENT_NAME
+from tools.lab.settings import CLIENT_NAME, CLUSTER_CLIENTS
 from tools.lab.spec import BASE_DIRECTORY, Accelerator, LabSpec, Lifetime, Services
 
 _STATE_FILE = "lab.json"
@@ -62,6 +62,7 @@ class Lab:
             lifetime=Lifetime(state["lifetime"]),
             services=Services(state["services"]),
             accelerator=Accelerator(state["accelerator"]),
+            cluster=state["cluster"],
         )
         fabric = _fabric_process(directory)
         nodes = {
@@ -120,7 +121,8 @@ class Lab:
         # Imported here: a lab without plugins does not need the product.
         from xvirt.client.pki import init_pki
 
-        init_pki(self.pki, nodes=self.spec.node_names, clients=[CLIENT_NAME])
+        clients = [CLIENT_NAME, *(CLUSTER_CLIENTS if self.spec.cluster else ())]
+        init_pki(self.pki, nodes=self.spec.node_names, clients=clients)
 
     def _start_fabric(self) -> Process:
         handles = [self._owner_pipe[0]] if self._owner_pipe else []
@@ -138,6 +140,7 @@ class Lab:
             "services": self.spec.services,
             "lifetime": self.spec.lifetime,
             "accelerator": self.spec.accelerator,
+            "cluster": self.spec.cluster,
             "tcp_ports": {name: node.tcp_port for name, node in self.nodes.items()},
         }
         partial = self.spec.path / f"{_STATE_FILE}.new"

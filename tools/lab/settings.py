@@ -9,6 +9,9 @@ import yaml
 from tools.lab.spec import PLUGIN_PORT, Accelerator, LabSpec, NodePaths, QemuUser, node_address
 
 CLIENT_NAME = "admin"
+CLUSTER_CLIENTS = ("xvirt-operator", "xvirt-gateway")
+"""Who calls the nodes for a cluster."""
+_PROFILES = ["restricted", "baseline", "privileged"]
 # Derived, so that a node keeps its identity over reboots, and the same node of another lab has another one.
 _HOST_UUID_NAMESPACE = uuid.UUID("6f1c3f0e-5a0b-4a4e-9d3c-0d1f6a9b7c21")
 
@@ -46,8 +49,8 @@ log_outputs = "2:stderr"
 """
 
 
-def node_config(name: str, address: str, accelerator: Accelerator) -> str:
-    """The node plugin's configuration file."""
+def node_config(name: str, address: str, accelerator: Accelerator, cluster: str = "") -> str:
+    """The node plugin's configuration file; `cluster` is the authority of one that it serves."""
     pki = "/etc/xvirt/pki"
     config = {
         "apiVersion": "xvirt.io/v1alpha1",
@@ -60,19 +63,16 @@ def node_config(name: str, address: str, accelerator: Accelerator) -> str:
         "defaultPool": {"name": "default", "path": "/var/lib/xvirt/pool"},
         "listen": f"{address}:{PLUGIN_PORT}",
         "tls": {"certificate": f"{pki}/{name}.crt", "key": f"{pki}/{name}.key", "clientCa": f"{pki}/ca.crt"},
-        "clients": [
-            {
-                "commonName": CLIENT_NAME,
-                "authority": "local",
-                "namespaces": ["*"],
-                "profiles": ["restricted", "baseline", "privileged"],
-            }
-        ],
-        "authorities": ["local", "*/*/*"],
+        "clients": [_client(CLIENT_NAME, "local"), *(_client(name, cluster) for name in CLUSTER_CLIENTS if cluster)],
+        "authorities": ["local", "*/*/*", *([cluster] if cluster else [])],
         "resyncIntervalSeconds": 300,
         "reflection": False,
     }
     return yaml.safe_dump(config, sort_keys=False)
+
+
+def _client(name: str, authority: str) -> dict[str, object]:
+    return {"commonName": name, "authority": authority, "namespaces": ["*"], "profiles": _PROFILES}
 
 
 def write_node_directories(spec: LabSpec, index: int, paths: NodePaths) -> None:
@@ -90,7 +90,7 @@ def write_node_directories(spec: LabSpec, index: int, paths: NodePaths) -> None:
     filters = Path("/etc/libvirt/nwfilter")
     if filters.is_dir() and not (libvirt / "nwfilter").exists():
         shutil.copytree(filters, libvirt / "nwfilter")
-    (paths.root / "etc-xvirt" / "node.yaml").write_text(node_config(name, address, spec.accelerator))
+    (paths.root / "etc-xvirt" / "node.yaml").write_text(node_config(name, address, spec.accelerator, spec.cluster))
 
 
 def install_certificates(spec: LabSpec, index: int, paths: NodePaths) -> None:

@@ -60,6 +60,8 @@ class LabSpec:
     # TCG everywhere gives the same guest on every machine; /dev/kvm being there does not mean that a guest boots.
     accelerator: Accelerator = Accelerator.TCG
     qemu_user: QemuUser = QemuUser.ROOT
+    cluster: str = ""
+    """Authority of a cluster that the nodes serve beside the others: its operator and gateway get certificates."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

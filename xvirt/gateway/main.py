@@ -139,3 +139,7 @@ async def _wait(stop: asyncio.Event, work: asyncio.Future[Any]) -> bool:
     finally:
         asked.cancel()
         work.cancel()
+
+
+if __name__ == "__main__":
+    run()

@@ -61,6 +61,17 @@ def test_the_plugins_configuration_names_node_address_and_accelerator() -> None:
     assert config["tls"]["certificate"] == "/etc/xvirt/pki/node-b.crt"
 
 
+def test_a_cluster_is_served_through_its_operator_and_gateway_alone() -> None:
+    config = yaml.safe_load(
+        node_config("node-b", "10.77.0.12", Accelerator.TCG, "6ba7b810-9dad-41d1-80b4-00c04fd430c8")
+    )
+    assert config["authorities"] == ["local", "*/*/*", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"]
+    served = {client["commonName"]: client["authority"] for client in config["clients"]}
+    assert served.pop("admin") == "local"
+    assert set(served.values()) == {"6ba7b810-9dad-41d1-80b4-00c04fd430c8"}
+    assert set(served) == {"xvirt-operator", "xvirt-gateway"}
+
+
 def test_writing_a_nodes_directories_twice_keeps_what_is_in_them(tmp_path: Path) -> None:
     spec, paths = LabSpec(nodes=2), NodePaths(tmp_path / "node-a")
     write_node_directories(spec, 0, paths)

@@ -19,7 +19,7 @@ from xvirt.client.pki import init_pki
 from xvirt.model.exchange import Caller
 from xvirt.wire.certificates import TlsFiles
 
-OPERATOR = "xvirt-operator"
+OPERATOR, GATEWAY = "xvirt-operator", "xvirt-gateway"
 PROFILES = ("restricted", "baseline", "privileged")
 _TIMEOUT_S = 60.0
 
@@ -90,7 +90,7 @@ class FakeHosts(Mapping[str, FakeHost]):
         self._options = options
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-hosts", daemon=True)
-        init_pki(pki, nodes=names, clients=[OPERATOR])
+        init_pki(pki, nodes=names, clients=[OPERATOR, GATEWAY])
         self._hosts = {name: self._make(name) for name in names}
 
     def __getitem__(self, name: str) -> FakeHost:
@@ -140,9 +140,12 @@ class FakeHosts(Mapping[str, FakeHost]):
         node = FakeNode(
             name, (options.authority,), judgement=options.judgement, size=options.size, later=self._loop.call_later
         )
-        caller = Caller(name=OPERATOR, authorities=(options.authority,), namespaces=("*",), profiles=PROFILES)
+        callers = {
+            client: Caller(name=client, authorities=(options.authority,), namespaces=("*",), profiles=PROFILES)
+            for client in (OPERATOR, GATEWAY)
+        }
         files = TlsFiles(ca=self.pki / "ca.crt", certificate=self.pki / f"{name}.crt", key=self.pki / f"{name}.key")
-        return FakeHost(self, node, HostServer(HostCalls(node, {OPERATOR: caller}), files))
+        return FakeHost(self, node, HostServer(HostCalls(node, callers), files))
 
 
 def host_names(count: int) -> list[str]:
