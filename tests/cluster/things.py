@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tools.cluster.api import Api, Json
@@ -38,10 +36,8 @@ THINGS_CRD: Json = {
 }
 
 
-@pytest.fixture(scope="module")
-def things(api: Api) -> Iterator[None]:
-    """The kind `Thing` is served."""
+@pytest.fixture(scope="session")
+def things(api: Api) -> None:
+    """The kind `Thing` is served, from the first test that wants it to the end: finalizers would make its removal a long one."""
     api.apply(THINGS_CRD)
     wait_for(lambda: api.answers("/apis/example.xvirt.io/v1/things"), _WAIT_S, "the kind to be served")
-    yield
-    api.delete(THINGS_CRD)

@@ -42,6 +42,7 @@ class Toy:
 
     client: ApiClient
     options: ControllerOptions = OPTIONS
+    namespace: str = ""
     chance: random.Random = dataclasses.field(default_factory=lambda: random.Random(7))
 
     def __post_init__(self) -> None:
@@ -49,8 +50,8 @@ class Toy:
         self.things, self.configs = Cache(THINGS), Cache(CONFIG_MAPS)
         self.status = StatusWriter(self.client, self.things)
         self.reflectors: Sequence[Reflector] = (
-            Reflector(self.client, self.things, chance=self.chance),
-            Reflector(self.client, self.configs, Selection(label=LABEL), chance=self.chance),
+            Reflector(self.client, self.things, Selection(namespace=self.namespace), chance=self.chance),
+            Reflector(self.client, self.configs, Selection(LABEL, namespace=self.namespace), chance=self.chance),
         )
         self.controller = Controller(
             "things",
