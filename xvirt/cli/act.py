@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from xvirt.cli.failures import Failures, note
+from xvirt.cli.place import Place
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.waiting import wait_for_operation
 from xvirt.cli.words import WrongWords, parse_duration, parse_machine, short_name
@@ -58,8 +59,8 @@ def make_verb(verb: Verb) -> click.Command:
         timeout_s = parse_duration(timeout)
         selection = Selection(given["selector"], given["is_all"])
         failures = Failures()
-        with session.connect() as client:
-            refs = choose_refs(session, client, words, selection, "vm")
+        with session.connect() as place:
+            refs = choose_refs(session, place, words, selection, "vm")
             for ref in refs:
                 if ref.kind != "VirtualMachine":
                     raise WrongWords(f"{short_name(ref)}: {verb.value} is for machines only")
@@ -74,7 +75,7 @@ def make_verb(verb: Verb) -> click.Command:
                 force=given.get("force", False),
                 grace_period_s=given.get("grace_period"),
             )
-            _operate(client, refs, call, timeout_s if given["is_waiting"] else None, failures)
+            _operate(place, refs, call, timeout_s if given["is_waiting"] else None, failures)
         failures.end()
 
     if verb in _ENDING:
@@ -86,7 +87,7 @@ def make_verb(verb: Verb) -> click.Command:
 
 
 def _operate(
-    client: NodeClient, refs: list[ObjectRef], call: OperateCall, timeout_s: float | None, failures: Failures
+    place: Place, refs: list[ObjectRef], call: OperateCall, timeout_s: float | None, failures: Failures
 ) -> None:
     """All are asked first, so that none waits for another; `timeout_s` None: without waiting for their end."""
     operations = []
@@ -99,11 +100,11 @@ def _operate(
                 force=call.force,
                 grace_period_s=call.grace_period_s,
             )
-            operations.append((ref, client.operate(asked)))
+            operations.append((ref, place.operate(asked)))
     for ref, operation in operations:
         with failures.attempt():
             if timeout_s is not None:
-                wait_for_operation(client, operation, timeout_s)
+                wait_for_operation(place, operation, timeout_s)
             text = _DONE[call.verb] if timeout_s is not None else f"{call.verb.value} was asked for"
             click.echo(f"{short_name(ref)} {text}")
 
@@ -116,7 +117,8 @@ def _operate(
 def logs(session: Session, words: tuple[str, ...], follow: bool, tail: int | None) -> None:
     """The boot log: what the serial console printed."""
     ref = parse_machine(session.namespace, words)
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         client.get(ref)  # a log that is not there yet is empty; a machine that is not there is an error
         is_empty = True
         for chunk in _log(client, ref, tail, follow=follow):

@@ -12,6 +12,7 @@ import click
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.listing import Listing, print_listing
 from xvirt.cli.manifests import Sources, load_source
+from xvirt.cli.node_place import NodePlace
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean, to_yaml
 from xvirt.cli.waiting import wait_for
@@ -49,13 +50,13 @@ def adopt(session: Session, /, words: tuple[str, ...], is_all: bool, pattern: st
     if (given["name"] or given["document"]) and len(words) != 1:
         raise WrongWords("--as and -f are for one domain")
     failures = Failures()
-    with session.connect() as client:
-        chosen = _choose(client.list_foreign(), words, pattern, failures)
+    with session.connect_node() as place:
+        chosen = _choose(place.client.list_foreign(), words, pattern, failures)
         if is_all and not chosen:
             note("No foreign domains found.")
         for domain in chosen:
             with failures.attempt():
-                _adopt(session, client, domain, given)
+                _adopt(session, place.client, domain, given)
     failures.end()
 
 
@@ -117,16 +118,17 @@ def release(session: Session, /, words: tuple[str, ...], timeout: str) -> None:
     """Give machines back: their objects go, their domains stay as they are, without xVirt's mark."""
     timeout_s = parse_duration(timeout)
     failures = Failures()
-    with session.connect() as client:
-        for ref in choose_refs(session, client, words, Selection(), "vm"):
+    with session.connect_node() as place:
+        for ref in choose_refs(session, place, words, Selection(), "vm"):
             if ref.kind != "VirtualMachine":
                 raise WrongWords(f"{short_name(ref)}: release is for machines only")
             with failures.attempt():
-                _release(session, client, ref, time.monotonic() + timeout_s)
+                _release(session, place, ref, time.monotonic() + timeout_s)
     failures.end()
 
 
-def _release(session: Session, client: NodeClient, ref: ObjectRef, deadline: float) -> None:
+def _release(session: Session, place: NodePlace, ref: ObjectRef, deadline: float) -> None:
+    client = place.client
     view = client.get(ref)
     document = {
         **view.document,
@@ -136,7 +138,7 @@ def _release(session: Session, client: NodeClient, ref: ObjectRef, deadline: flo
         _check_has_no_secrets(document)
         client.apply(ApplyCall(document=document, token=view.token), session.timeout_s)
     client.delete(ref)
-    wait_for(client, ref, None, deadline)
+    wait_for(place, ref, None, deadline)
     domain = (view.document.get("status") or {}).get("domainName") or ref.name
     click.echo(f"{short_name(ref)} released; domain {clean(domain)} stays as it is")
 
@@ -151,8 +153,8 @@ def _check_has_no_secrets(document: dict[str, Any]) -> None:
 
 def get_foreign(session: Session, output: str | None, has_headings: bool) -> None:
     """Print the domains that nobody declares."""
-    with session.connect() as client:
-        found = client.list_foreign()
+    with session.connect_node() as place:
+        found = place.client.list_foreign()
     listing = Listing(
         kind="ForeignDomainList",
         items=[_as_document(item) for item in found],

@@ -38,7 +38,8 @@ def console(session: Session, words: tuple[str, ...], force: bool) -> None:
     """The serial console. Ctrl-] leaves. Without a terminal, input and output are plain pipes."""
     ref = parse_machine(session.namespace, words)
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         client.get(ref)
         if is_terminal:
             note(f"Console of {short_name(ref)}. Ctrl-] leaves.")

@@ -12,13 +12,13 @@ import click
 
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.manifests import Manifest, Sources, read_manifests
+from xvirt.cli.place import Declared, Place, Verdict, Wish
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean
 from xvirt.cli.waiting import has_condition, wait_for
 from xvirt.cli.words import complete_kinds, parse_duration, short_name
-from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
-from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, Impact, ObjectRef
+from xvirt.model.exchange import Impact, ObjectRef
 from xvirt.model.kinds import BY_NAME
 
 
@@ -28,6 +28,13 @@ class Dry(enum.Enum):
     NONE = "none"
     CLIENT = "client"
     SERVER = "server"
+
+
+_DIFFERENCES = {
+    Verdict.CREATED: "is new",
+    Verdict.CONFIGURED: "differs",
+    Verdict.UNCHANGED: "is declared so; the node has yet to",
+}
 
 
 class Difference(enum.Enum):
@@ -43,18 +50,6 @@ def _with_files(command: Callable[..., Any]) -> Callable[..., Any]:
         "-f", "--filename", "names", multiple=True, metavar="FILE|DIR|-", help="File, folder, or - for standard input."
     )
     return files(recursive(command))
-
-
-def _find(client: NodeClient, ref: ObjectRef) -> Any:
-    try:
-        return client.get(ref).document
-    except NotFound:
-        return None
-
-
-def _plan(session: Session, client: NodeClient, manifest: Manifest, dry_run: DryRun, profile: str = "") -> ApplyResult:
-    call = ApplyCall(document=manifest.document, secrets=manifest.secrets, dry_run=dry_run, profile=profile)
-    return client.apply(call, session.timeout_s)
 
 
 @click.command()
@@ -90,51 +85,40 @@ def apply(
         return
     failures = Failures()
     applied: list[ObjectRef] = []
-    with session.connect() as client:
+    wish = Wish(is_dry=dry is Dry.SERVER, profile=profile, timeout_s=session.timeout_s)
+    with session.connect() as place:
         for manifest in manifests:
             with failures.attempt():
-                _apply(session, client, manifest, dry, profile)
+                _apply(place, manifest, wish)
                 applied.append(manifest.ref)
         if is_waiting and dry is Dry.NONE:
-            _wait_ready(client, applied, timeout_s, failures)
+            _wait_ready(place, applied, timeout_s, failures)
     failures.end()
 
 
-def _apply(session: Session, client: NodeClient, manifest: Manifest, dry: Dry, profile: str) -> None:
-    before = _find(client, manifest.ref)
-    is_dry = dry is Dry.SERVER
-    result = _plan(session, client, manifest, DryRun.PLAN if is_dry else DryRun.NONE, profile)
-    click.echo(f"{short_name(manifest.ref)} {_verb(before, result)}{' (server dry run)' if is_dry else ''}")
-    if is_dry:
-        _print_plan(result)
+def _apply(place: Place, manifest: Manifest, wish: Wish) -> None:
+    declared = place.declare(manifest, wish)
+    click.echo(f"{short_name(manifest.ref)} {declared.verdict.value}{' (server dry run)' if wish.is_dry else ''}")
+    if wish.is_dry:
+        _print_plan(declared)
 
 
-def _wait_ready(client: NodeClient, refs: list[ObjectRef], timeout_s: float, failures: Failures) -> None:
+def _wait_ready(place: Place, refs: list[ObjectRef], timeout_s: float, failures: Failures) -> None:
     deadline = time.monotonic() + timeout_s
     for ref in refs:
         with failures.attempt():
-            wait_for(client, ref, lambda document: has_condition(document, "Ready", "True"), deadline)
+            wait_for(place, ref, lambda document: has_condition(document, "Ready", "True"), deadline)
             click.echo(f"{short_name(ref)} ready")
 
 
-def _verb(before: Any, result: ApplyResult) -> str:
-    if before is None:
-        return "created"
-    return "configured" if _is_declared_anew(before, result) else "unchanged"
-
-
-def _is_declared_anew(before: Any, result: ApplyResult) -> bool:
-    return before is None or before["metadata"].get("generation") != result.object.token.generation
-
-
-def _print_plan(result: ApplyResult) -> None:
-    for change in result.changes:
+def _print_plan(declared: Declared) -> None:
+    for change in declared.changes:
         arrow = f"{_value(change.old)} -> {_value(change.new)}"
         click.echo(f"  ~ {clean(change.path)}: {arrow}   [{change.impact.value}]")
-    for step in result.plan:
+    for step in declared.plan:
         cost = "" if step.impact is Impact.NONE else f"   [{step.impact.value}]"
         click.echo(f"  + {clean(step.summary)}{cost}")
-    for reason in result.waiting_for:
+    for reason in declared.waiting_for:
         click.echo(f"  ! {clean(reason)}")
 
 
@@ -158,25 +142,22 @@ def diff(context: click.Context, session: Session, names: tuple[str, ...], recur
     differs = False
     failures = Failures()
     manifests = read_manifests(Sources(names, recursive), session.namespace)
-    with session.connect() as client:
+    with session.connect() as place:
         for manifest in manifests:
             with failures.attempt():
-                is_new, has_steps = _show_difference(session, client, manifest)
+                is_new, has_steps = _show_difference(session, place, manifest)
                 differs = differs or is_new or (has_steps and Difference(exit_on) is Difference.STEPS)
     failures.end()
     context.exit(1 if differs else 0)
 
 
-def _show_difference(session: Session, client: NodeClient, manifest: Manifest) -> tuple[bool, bool]:
+def _show_difference(session: Session, place: Place, manifest: Manifest) -> tuple[bool, bool]:
     """Whether it is declared anew; whether the node has anything to do."""
-    before = _find(client, manifest.ref)
-    result = _plan(session, client, manifest, DryRun.PLAN)
-    is_new = _is_declared_anew(before, result)
-    has_steps = bool(result.plan)
+    declared = place.declare(manifest, Wish(is_dry=True, timeout_s=session.timeout_s))
+    is_new, has_steps = declared.verdict is not Verdict.UNCHANGED, bool(declared.plan)
     if is_new or has_steps:
-        word = "is new" if before is None else "differs" if is_new else "is declared so; the node has yet to"
-        click.echo(f"{short_name(manifest.ref)} {word}")
-        _print_plan(result)
+        click.echo(f"{short_name(manifest.ref)} {_DIFFERENCES[declared.verdict]}")
+        _print_plan(declared)
     return is_new, has_steps
 
 
@@ -197,29 +178,29 @@ def delete(session: Session, /, words: tuple[str, ...], names: tuple[str, ...], 
     if names and (words or selection):
         raise click.UsageError("name objects or files, not both")
     failures = Failures()
-    with session.connect() as client:
+    with session.connect() as place:
         if names:
             manifests = read_manifests(Sources(names, given["recursive"]), session.namespace)
             refs = [manifest.ref for manifest in reversed(manifests)]
         else:
-            refs = choose_refs(session, client, words, selection)
+            refs = choose_refs(session, place, words, selection)
             refs.sort(key=lambda ref: -BY_NAME[ref.kind].apply_order)
         if not refs:
             note("No objects found.")
-        going = _ask_for_deletion(client, refs, failures, given)
-        _wait_gone(client, going, timeout_s, failures, is_waiting=given["is_waiting"])
+        going = _ask_for_deletion(place, refs, failures, given)
+        _wait_gone(place, going, timeout_s, failures, is_waiting=given["is_waiting"])
     failures.end()
 
 
 def _ask_for_deletion(
-    client: NodeClient, refs: list[ObjectRef], failures: Failures, given: dict[str, Any]
+    place: Place, refs: list[ObjectRef], failures: Failures, given: dict[str, Any]
 ) -> list[ObjectRef]:
     """All of them first: one that takes long keeps no other waiting."""
     going = []
     for ref in refs:
         with failures.attempt():
             try:
-                client.delete(ref, force=given["force"])
+                place.delete(ref, force=given["force"])
             except NotFound:
                 if not given["ignore_not_found"]:
                     raise
@@ -229,12 +210,10 @@ def _ask_for_deletion(
     return going
 
 
-def _wait_gone(
-    client: NodeClient, refs: list[ObjectRef], timeout_s: float, failures: Failures, *, is_waiting: bool
-) -> None:
+def _wait_gone(place: Place, refs: list[ObjectRef], timeout_s: float, failures: Failures, *, is_waiting: bool) -> None:
     deadline = time.monotonic() + timeout_s
     for ref in refs:
         with failures.attempt():
             if is_waiting:
-                wait_for(client, ref, None, deadline)
+                wait_for(place, ref, None, deadline)
             click.echo(f"{short_name(ref)} {'deleted' if is_waiting else 'is being deleted'}")

@@ -73,12 +73,13 @@ def upload(
 
 def _send(session: Session, document: dict[str, Any], file: ImageFile, timeout_s: float) -> None:
     line = _Line(file.size_bytes)
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         ref = client.apply(ApplyCall(document=document), session.timeout_s).object.ref
         try:
             if not has_condition(client.get(ref).document, "Ready", "True"):
                 upload_image(client, ref, file, lambda done: line.show("sent", done))
-                wait_for(client, ref, _is_settled, time.monotonic() + timeout_s)
+                wait_for(place, ref, _is_settled, time.monotonic() + timeout_s)
         finally:
             line.end()
         _check(client.get(ref).document, ref)

@@ -33,7 +33,8 @@ def init_pki_command(directory: Path, nodes: tuple[str, ...], clients: tuple[str
 @pass_session
 def info(session: Session) -> None:
     """What the node is: capacity, versions, accelerator, pools."""
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         described = client.node_info()
         click.echo(to_yaml(described.document).rstrip())
         click.echo(f"capabilities: {', '.join(described.capabilities)}")
@@ -47,7 +48,8 @@ def accept_epoch(session: Session, authority: str) -> None:
 
     For a cluster whose etcd was restored from a backup: this host knows newer generations, or a newer epoch, and refuses what comes.
     From now on the restored cluster's wish holds, which may be an older one. Nothing changes until it is sent."""
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         refs = client.accept_epoch(authority)
     for ref in refs:
         click.echo(f"{ref} takes any token of {authority} once more")
@@ -79,7 +81,8 @@ def version(session: Session, is_client_only: bool, output: str | None) -> None:
 
 
 def _ask_version(session: Session) -> dict[str, str]:
-    with session.connect() as client:
+    with session.connect_node() as place:
+        client = place.client
         status = client.node_info().document["status"]
     keys = {
         "name": "nodeName",

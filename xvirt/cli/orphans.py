@@ -15,8 +15,8 @@ ORPHAN_WORDS = frozenset({"orphan", "orphans"})
 
 def get_orphans(session: Session, namespace: str, output: str | None, has_headings: bool) -> None:
     """Print those of a namespace (empty: of all) and those of none."""
-    with session.connect() as client:
-        found = client.list_orphans(namespace)
+    with session.connect_node() as place:
+        found = place.client.list_orphans(namespace)
     listing = Listing(
         kind="OrphanList",
         items=[as_document(item) for item in found],

@@ -11,14 +11,14 @@ from xvirt.cli.adopt import FOREIGN_WORDS, get_foreign
 from xvirt.cli.description import describe_lines, event_rows
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.orphans import ORPHAN_WORDS, get_orphans
+from xvirt.cli.place import Place
 from xvirt.cli.session import Selection, Session, choose_refs, list_kind, pass_session
 from xvirt.cli.tables import as_list, kind_of, object_rows, table, to_json, to_yaml
 from xvirt.cli.waiting import parse_condition, wait_for
 from xvirt.cli.watching import Wanted, watch_for_ever, watch_objects
 from xvirt.cli.words import HOST_KIND, WrongWords, complete_kinds, parse_duration, parse_kind, parse_refs, short_name
-from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
-from xvirt.model.exchange import Description, ObjectRef, ObjectView, Token, WatchEvent
+from xvirt.model.exchange import ObjectRef, ObjectView, WatchEvent
 from xvirt.model.explain import Depth
 from xvirt.model.explain import explain as explain_path
 from xvirt.model.kinds import BY_NAME, KINDS, Kind
@@ -67,13 +67,13 @@ def get(session: Session, /, words: tuple[str, ...], all_namespaces: bool, is_wa
     )
     if is_watching and any(kind.name == HOST_KIND for kind in kinds):
         raise WrongWords("a node is not watched; `get hosts` shows what it is now")
-    with session.connect() as client:
+    with session.connect() as place:
         if is_watching:
             for ref in refs:
-                client.get(ref)
-            watch_objects(client, wanted)
+                place.get(ref)
+            watch_objects(place, wanted)
         failures = Failures()
-        _print(_select(client, wanted, refs, failures), wanted)
+        _print(_select(place, wanted, refs, failures), wanted)
         failures.end()
 
 
@@ -83,23 +83,15 @@ def _kinds(word: str) -> tuple[Kind, ...]:
     return tuple(dict.fromkeys(parse_kind(part) for part in word.split(",") if part))
 
 
-def _select(client: NodeClient, wanted: Wanted, refs: list[ObjectRef], failures: Failures) -> list[ObjectView]:
+def _select(place: Place, wanted: Wanted, refs: list[ObjectRef], failures: Failures) -> list[ObjectView]:
     found: list[ObjectView] = []
     for ref in refs:
         with failures.attempt():
-            found.append(_host(client, ref.name) if ref.kind == HOST_KIND else client.get(ref))
+            found.append(place.get(ref))
     for kind in wanted.kinds if not refs else ():
-        is_host = kind.name == HOST_KIND
-        found += [_host(client)] if is_host else list_kind(client, kind, wanted.namespace, wanted.selector)
+        with failures.attempt():
+            found += list_kind(place, kind, wanted.namespace, wanted.selector)
     return found
-
-
-def _host(client: NodeClient, name: str = "") -> ObjectView:
-    document = client.node_info().document
-    own = document["metadata"]["name"]
-    if name not in ("", own):
-        raise NotFound(f"{HOST_KIND} {name} is not this node, which is {own}; give another one by --node")
-    return ObjectView(ref=ObjectRef(kind=HOST_KIND, name=own), document=document, token=Token())
 
 
 def _print(views: list[ObjectView], wanted: Wanted) -> None:
@@ -140,21 +132,17 @@ def _print_tables(views: list[ObjectView], wanted: Wanted) -> None:
 def describe(session: Session, words: tuple[str, ...], selector: str) -> None:
     """Everything about an object: status, conditions, events, operations, what the guest says."""
     failures = Failures()
-    with session.connect() as client:
-        for number, ref in enumerate(_described(session, client, words, selector)):
+    with session.connect() as place:
+        for number, ref in enumerate(_described(session, place, words, selector)):
             with failures.attempt():
-                is_host = ref.kind == HOST_KIND
-                found = Description(object=_host(client, ref.name)) if is_host else client.describe(ref)
-                click.echo("\n".join([*(["", ""] if number else []), *describe_lines(found)]))
+                click.echo("\n".join([*(["", ""] if number else []), *describe_lines(place.describe(ref))]))
     failures.end()
 
 
-def _described(session: Session, client: NodeClient, words: tuple[str, ...], selector: str) -> list[ObjectRef]:
+def _described(session: Session, place: Place, words: tuple[str, ...], selector: str) -> list[ObjectRef]:
     """What is named; a kind alone means all of its objects, as for kubectl."""
     is_kind = len(words) == 1 and "/" not in words[0]
-    if is_kind and parse_kind(words[0]).name == HOST_KIND:
-        return [ObjectRef(kind=HOST_KIND)]
-    refs = choose_refs(session, client, words, Selection(selector, is_all=is_kind))
+    refs = choose_refs(session, place, words, Selection(selector, is_all=is_kind))
     if not refs:
         note(f"No objects found in namespace {session.namespace}.")
     return refs
@@ -177,13 +165,13 @@ def wait(session: Session, words: tuple[str, ...], wanted: str, selector: str, i
     predicate = parse_condition(wanted)
     deadline = time.monotonic() + parse_duration(timeout)
     failures = Failures()
-    with session.connect() as client:
-        refs = choose_refs(session, client, words, Selection(selector, is_all))
+    with session.connect() as place:
+        refs = choose_refs(session, place, words, Selection(selector, is_all))
         if not refs:
             raise NotFound("no objects are there to wait for; look at the namespace and the labels")
         for ref in refs:
             with failures.attempt():
-                wait_for(client, ref, predicate, deadline, may_appear=wanted == "create")
+                wait_for(place, ref, predicate, deadline, may_appear=wanted == "create")
                 click.echo(f"{short_name(ref)} {'deleted' if predicate is None else 'condition met'}")
     failures.end()
 
@@ -198,21 +186,20 @@ def events(session: Session, words: tuple[str, ...], subject: str, all_namespace
     """What happened, oldest first."""
     named = (*words, subject) if subject else words
     refs = parse_refs(session.namespace, named) if named else []
-    with session.connect() as client:
+    namespace = "" if refs or all_namespaces else session.namespace
+    with session.connect() as place:
         asked: list[ObjectRef | None] = list(refs) or [None]
-        found = [event for ref in asked for event in client.list_events(ref)]
-        if not refs and not all_namespaces:
-            found = [event for event in found if event.ref.namespace in ("", session.namespace)]
+        found = [event for ref in asked for event in place.list_events(ref, namespace)]
         if found:
             click.echo(table(event_rows(found, with_object=True, with_namespace=all_namespaces)))
         elif not is_watching:
-            place = f"for {named[0]}" if len(named) == 1 else f"for {' '.join(named)}" if named else "yet"
-            note(f"No events {place}.")
+            subject = f"for {named[0]}" if len(named) == 1 else f"for {' '.join(named)}" if named else "yet"
+            note(f"No events {subject}.")
         if is_watching:
-            _watch_events(session, client, refs, all_namespaces=all_namespaces)
+            _watch_events(session, place, refs, all_namespaces=all_namespaces)
 
 
-def _watch_events(session: Session, client: NodeClient, refs: list[ObjectRef], *, all_namespaces: bool) -> None:
+def _watch_events(session: Session, place: Place, refs: list[ObjectRef], *, all_namespaces: bool) -> None:
     names = {(ref.kind, ref.namespace, ref.name) for ref in refs}
 
     def show(message: WatchEvent | None) -> None:
@@ -222,7 +209,8 @@ def _watch_events(session: Session, client: NodeClient, refs: list[ObjectRef], *
         if names or all_namespaces or event.ref.namespace in ("", session.namespace):
             click.echo(table(event_rows([event], with_object=True, with_namespace=all_namespaces)[1:]))
 
-    watch_for_ever(client, "", "", show)
+    namespace = "" if names or all_namespaces else session.namespace
+    watch_for_ever(lambda: place.watch_events(namespace), show)
 
 
 @click.command()

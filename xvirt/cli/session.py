@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from xvirt.cli.node_place import NodePlace
+from xvirt.cli.place import Place
 from xvirt.cli.selector import matches
 from xvirt.cli.tables import lookup
 from xvirt.cli.words import WrongWords, parse_kind, parse_refs
@@ -33,15 +35,21 @@ class Session:
     tls_key: str = ""
 
     @contextlib.contextmanager
-    def connect(self) -> Iterator[NodeClient]:
-        """The node's client. Raises WrongWords for an address or files that cannot be used."""
+    def connect(self) -> Iterator[Place]:
+        """The place to ask. Raises WrongWords for an address or files that cannot be used."""
+        with self.connect_node() as place:
+            yield place
+
+    @contextlib.contextmanager
+    def connect_node(self) -> Iterator[NodePlace]:
+        """A node, for what only a node has. Raises WrongWords as `connect`."""
         try:
             target = make_target(self.address, self.node_name, (self.tls_ca, self.tls_cert, self.tls_key))
             client = NodeClient(target)
         except InvalidSpec as error:
             raise WrongWords(error.message) from error
         with client:
-            yield client
+            yield NodePlace(client)
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -59,15 +67,15 @@ class Selection:
 
 
 def list_kind(
-    client: NodeClient, kind: Kind, namespace: str, selector: str = "", detail: Detail = Detail.WHOLE
+    place: Place, kind: Kind, namespace: str, selector: str = "", detail: Detail = Detail.WHOLE
 ) -> list[ObjectView]:
     """Objects of a kind; an empty namespace means all."""
-    views = client.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace, detail)
+    views = place.list_objects(kind.name, "" if kind.scope is Scope.CLUSTER else namespace, detail)
     return [view for view in views if matches(selector, lookup(view.document, "metadata.labels") or {})]
 
 
 def choose_refs(
-    session: Session, client: NodeClient, words: tuple[str, ...], selection: Selection, default_kind: str = ""
+    session: Session, place: Place, words: tuple[str, ...], selection: Selection, default_kind: str = ""
 ) -> list[ObjectRef]:
     """The objects that a command means, by name or by selection. Raises WrongWords."""
     if not selection:
@@ -77,6 +85,6 @@ def choose_refs(
         raise WrongWords("-l and --all go with a kind and without names: KIND -l a=b")
     found: list[ObjectRef] = []
     for word in kinds[0].split(","):
-        views = list_kind(client, parse_kind(word), session.namespace, selection.selector, Detail.STATE)
+        views = list_kind(place, parse_kind(word), session.namespace, selection.selector, Detail.STATE)
         found += [dataclasses.replace(view.ref, uid="", authority="") for view in views]
     return found

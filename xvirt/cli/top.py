@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from xvirt.cli.place import Place
 from xvirt.cli.session import Session, pass_session
 from xvirt.cli.tables import table
 from xvirt.cli.words import parse_duration
-from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import Description, ObjectRef, ObjectView
 
@@ -69,8 +69,8 @@ def top(session: Session, all_namespaces: bool, interval: str, once: bool, sort:
     """What running machines take: CPU, memory, disk and network."""
     namespace = "" if all_namespaces else session.namespace
     interval_s = max(INTERVAL_MIN_S, parse_duration(interval, "--interval"))
-    with session.connect() as client, ThreadPoolExecutor(AT_ONCE) as pool:
-        watcher = Watcher(client, pool, namespace)
+    with session.connect() as place, ThreadPoolExecutor(AT_ONCE) as pool:
+        watcher = Watcher(place, pool, namespace)
         watcher.look()
         time.sleep(interval_s)
         if once or not sys.stdout.isatty():
@@ -85,8 +85,8 @@ def top(session: Session, all_namespaces: bool, interval: str, once: bool, sort:
 class Watcher:
     """Looks again and again, and knows what it saw last."""
 
-    def __init__(self, client: NodeClient, pool: ThreadPoolExecutor, namespace: str) -> None:
-        self._client = client
+    def __init__(self, place: Place, pool: ThreadPoolExecutor, namespace: str) -> None:
+        self._place = place
         self._pool = pool
         self._namespace = namespace
         self._last: dict[str, Look] = {}
@@ -95,7 +95,7 @@ class Watcher:
         """A row for each machine that has a domain with a QEMU. Raises what List raises."""
         views = [
             view
-            for view in self._client.list_objects("VirtualMachine", self._namespace)
+            for view in self._place.list_objects("VirtualMachine", self._namespace)
             if _status(view).get("powerState") in _RUNNING
         ]
         rows, seen = [], {}
@@ -108,7 +108,7 @@ class Watcher:
 
     def _ask(self, ref: ObjectRef) -> tuple[Look | None, str]:
         try:
-            return read_look(self._client.describe(ref), time.monotonic())
+            return read_look(self._place.inspect(ref), time.monotonic())
         except XvirtError as error:
             return None, error.reason
 

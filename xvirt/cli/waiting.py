@@ -13,14 +13,13 @@ from typing import Any
 
 import click
 
+from xvirt.cli.place import Place
 from xvirt.cli.tables import clean, lookup
 from xvirt.cli.words import WrongWords
-from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import DeadlineExceeded, NotFound, Refused, Unavailable
 from xvirt.model.exchange import ObjectRef, Operation
 
 Predicate = Callable[[Any], bool]
-POLL_S = 0.1
 
 
 def parse_condition(text: str) -> Predicate | None:
@@ -68,7 +67,7 @@ def has_condition(document: Any, wanted_type: str, wanted_status: str) -> bool:
 
 
 def wait_for(
-    client: NodeClient, ref: ObjectRef, wanted: Predicate | None, deadline: float, *, may_appear: bool = False
+    place: Place, ref: ObjectRef, wanted: Predicate | None, deadline: float, *, may_appear: bool = False
 ) -> Any:
     """Block until the predicate holds (None: until the object is gone); the document, or None.
 
@@ -80,7 +79,7 @@ def wait_for(
         while True:
             trouble = ""
             try:
-                document = client.get(ref).document
+                document = place.get(ref).document
             except NotFound:
                 if wanted is None:
                     return None
@@ -95,7 +94,7 @@ def wait_for(
             progress.show(ref, document, why)
             if time.monotonic() >= deadline:
                 raise DeadlineExceeded(f"{ref}: not in time; {why}", reason="WaitTimeout")
-            time.sleep(POLL_S)
+            time.sleep(place.poll_s)
 
 
 def explain(document: Any, wanted_type: str = "Ready") -> str:
@@ -108,13 +107,13 @@ def explain(document: Any, wanted_type: str = "Ready") -> str:
     return f"it says nothing of {wanted_type}"
 
 
-def wait_for_operation(client: NodeClient, operation: Operation, timeout_s: float) -> Operation:
+def wait_for_operation(place: Place, operation: Operation, timeout_s: float) -> Operation:
     """Block until an operation has ended. Raises Refused where it failed, DeadlineExceeded."""
     deadline = time.monotonic() + timeout_s
     ref = operation.ref
     with show_progress() as progress:
         while True:
-            found = next((item for item in client.describe(ref).operations if item.id == operation.id), None)
+            found = next((item for item in place.inspect(ref).operations if item.id == operation.id), None)
             if found is not None and found.state.is_final:
                 break
             percent = f" ({found.progress_percent} %)" if found is not None and found.progress_percent else ""
@@ -122,7 +121,7 @@ def wait_for_operation(client: NodeClient, operation: Operation, timeout_s: floa
             if time.monotonic() >= deadline:
                 message = f"{ref}: {operation.verb.value} has not ended within {timeout_s:g} s; it goes on"
                 raise DeadlineExceeded(message, reason="WaitTimeout")
-            time.sleep(POLL_S)
+            time.sleep(place.poll_s)
     if found.message:
         raise Refused(
             f"{ref}: {operation.verb.value} failed: {found.message}",

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from xvirt.cli.failures import note
+from xvirt.cli.place import Events, Place
 from xvirt.cli.selector import matches
 from xvirt.cli.tables import Columns, lookup, object_rows, to_json, to_yaml
 from xvirt.cli.words import short_name
-from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import Unavailable
 from xvirt.model.exchange import ObjectRef, ObjectView, WatchEvent, WatchType
 from xvirt.model.kinds import BY_NAME, Kind
@@ -46,28 +46,24 @@ class Wanted:
         return matches(self.selector, lookup(view.document, "metadata.labels") or {})
 
 
-def watch_for_ever(client: NodeClient, kind: str, namespace: str, show: Callable[[WatchEvent | None], None]) -> None:
+def watch_for_ever(watch: Callable[[], Events], show: Callable[[WatchEvent | None], None]) -> None:
     """Show each message of a watch; a broken stream starts over with a note, and `None` says so."""
     while True:
         try:
-            with client.watch(kind, namespace) as events:
+            with watch() as events:
                 for event in events:
                     if event.type is not WatchType.HEARTBEAT:
                         show(event)
-            note("the node has ended the watch; watching again")
+            note("the watch has ended; watching again")
         except Unavailable as error:
             note(f"{error.message}; watching again")
         show(None)
         time.sleep(RECONNECT_S)
 
 
-def watch_objects(client: NodeClient, wanted: Wanted) -> None:
+def watch_objects(place: Place, wanted: Wanted) -> None:
     """Print objects, and then what changes."""
-    is_one = len(wanted.kinds) == 1
-    kind = wanted.kinds[0].name if is_one else ""
-    # A namespace given to the node leaves kinds out that have none; `fits` looks at it here.
-    namespace = wanted.namespace if is_one and wanted.kinds[0].scope is Scope.NAMESPACED else ""
-    watch_for_ever(client, kind, namespace, _Screen(wanted).take)
+    watch_for_ever(lambda: place.watch(wanted.kinds, wanted.namespace), _Screen(wanted).take)
 
 
 class _Screen:
