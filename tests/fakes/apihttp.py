@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -13,10 +14,14 @@ from xvirt.operator.runtime.transport import Request
 
 
 @contextlib.asynccontextmanager
-async def serve(server: FakeApiServer) -> AsyncIterator[str]:
-    """`http://127.0.0.1:port` while the block runs."""
+async def serve(
+    server: FakeApiServer, tls: ssl.SSLContext | None = None, seen: list[web.Request] | None = None
+) -> AsyncIterator[str]:
+    """`http://127.0.0.1:port` (https with `tls`) while the block runs; `seen` takes each request as it came."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if seen is not None:
+            seen.append(request)
         asked = Request(request.method, request.path, dict(request.query), dict(request.headers), await request.read())
         try:
             if "watch" in asked.query:
@@ -30,13 +35,13 @@ async def serve(server: FakeApiServer) -> AsyncIterator[str]:
 
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, shutdown_timeout=0, handler_cancellation=True)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
+        yield f"{'https' if tls else 'http'}://{host}:{port}"
     finally:
         await runner.cleanup()
 

@@ -1,7 +1,7 @@
 """Where the API server is and what it is told about who calls: a pod's own account, or a kubeconfig.
 
 Credentials are read again: a pod's token each minute and after a 401, certificates when their files change. Static kubeconfigs are read
-here; users with `exec`, `auth-provider` or a password are left to the `kubernetes` package, which costs a second and 65 MB to import.
+here; users with `exec`, `auth-provider` or a password are left to the `kubernetes` package, which costs a second and 40 MB to import.
 """
 
 from __future__ import annotations
@@ -193,10 +193,15 @@ def _by_package(path: Path, context: str, namespace: str) -> Access:
         read(str(path), context or None, client_configuration=configuration, persist_config=False)
         return configuration
 
+    def read_authorization() -> str:
+        return str(load().api_key.get("BearerToken") or "")
+
     try:
         loaded = load()
     except Exception as error:  # whatever its plugins raise
         raise AccessFailed(f"{path}: {error}") from error
+    if not loaded.api_key and not loaded.cert_file:
+        raise AccessFailed(f"{path}: its user's plugin gave no credentials; run its command by hand to see why")
 
     def make_tls() -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=loaded.ssl_ca_cert)
@@ -209,7 +214,7 @@ def _by_package(path: Path, context: str, namespace: str) -> Access:
     return Access(
         loaded.host,
         make_tls=make_tls if loaded.host.startswith("https") else None,
-        read_authorization=lambda: str(load().api_key.get("BearerToken") or load().get_basic_auth_token() or ""),
+        read_authorization=read_authorization if loaded.api_key else None,
         server_name=str(loaded.tls_server_name or ""),
         namespace=namespace,
     )

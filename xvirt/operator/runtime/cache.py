@@ -122,7 +122,10 @@ class Cache:
             self._drop(key_of(item))
 
     def learn(self, answer: Object) -> None:
-        """The answer to one's own write: known before its event comes. What is older or deleted meanwhile is left out."""
+        """The answer to one's own write: known before its event comes. What is older or deleted meanwhile is left out.
+
+        Only for what belongs here: an object that the reflector's selection leaves out would stay for ever.
+        """
         if uid_of(answer) in self._gone or not version_of(answer).isdecimal():
             return
         item = self.shape(answer)
@@ -155,6 +158,7 @@ class Cache:
 
     def _set(self, key: Key, old: Object | None, new: Object) -> None:
         self._items[key] = new
+        self._gone.pop(uid_of(new), None)
         self._reindex(key, old, new)
         self._tell(old, new)
 
