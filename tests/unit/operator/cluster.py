@@ -119,7 +119,7 @@ class Cluster:
         ends_s = self.time.clock.monotonic_s() + PATIENCE_S
         while not is_so():
             assert self.time.clock.monotonic_s() < ends_s, what or f"never: {self.describe()}"
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
 
     async def running(self, key: Key = VM) -> None:
         await self.until(lambda: self.condition("Ready", key).get("status") == "True")
@@ -137,7 +137,7 @@ class Cluster:
                 count, since_s = writes, now_s
             elif now_s - since_s >= calm_s:
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
 
     def _holders_of(self, key: Key) -> list[Object]:
         return [pod for pod in self.holders() if pod["metadata"]["labels"].get("xvirt.io/vm-name") == key.name]
@@ -167,7 +167,15 @@ class Cluster:
                 for pod in self.holders():
                     self._tend(pod)
             self.server.collect_garbage()
-            await asyncio.sleep(0.005)
+            await self._news()
+
+    async def _news(self) -> None:
+        """Wait until somebody has written something, and a moment longer."""
+        news = self.server._news
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await news.wait()
+        await asyncio.sleep(0.005)
 
     def _tend(self, pod: Object) -> None:
         if pod["spec"].get("nodeName"):
@@ -238,6 +246,8 @@ class Cluster:
         try:
             yield made
         finally:
+            if task.done():
+                task.result()  # it ended by a bug
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             if is_released:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.unit.nodeplugin.test_adoption import UUID, define
 from tests.unit.nodeplugin.world import World
 from xvirt.model.errors import DeadlineExceeded, Unavailable
 from xvirt.model.exchange import (
@@ -19,6 +20,8 @@ from xvirt.model.exchange import (
     ApplyCall,
     ApplyResult,
     Caller,
+    Document,
+    DryRun,
     NodeDescription,
     ObjectRef,
     ObjectView,
@@ -119,6 +122,16 @@ class MemoryHost:
     def domains(self) -> dict[str, tuple[str, bool]]:
         """UUID to (name, whether it runs) of all domains."""
         return {item.uuid: (item.name, item.is_active) for item in self.world.hypervisor.list_domains()}
+
+    def define_by_hand(self, name: str) -> str:
+        """A running domain that nobody declares; its UUID."""
+        define(self.world, name)
+        return UUID
+
+    def draft(self, uuid: str) -> Document:
+        """The document that stands for such a domain."""
+        call = AdoptCall(domain_uuid=uuid, dry_run=DryRun.PLAN, token=Token(authority=CLUSTER, epoch=0))
+        return self.world.service.adopt(OPERATOR, call).object.document
 
     def client(self) -> MemoryClient:
         return MemoryClient(self)

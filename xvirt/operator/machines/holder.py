@@ -15,7 +15,7 @@ from typing import Any
 from xvirt import API_VERSION
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.quantity import ByteSize
-from xvirt.operator.machines.records import Holder, Machine
+from xvirt.operator.machines.records import Holder, Machine, part_of
 from xvirt.operator.names import (
     EXTENDED_PREFIX,
     FINALIZER,
@@ -80,10 +80,10 @@ class Needs:
 
 def find_needs(spec: Mapping[str, Any], settings: HolderSettings) -> Needs:
     """Raises InvalidSpec where the spec does not say how large the machine is; whatever else is wrong with it is its node's to say."""
-    vcpus = int((spec.get("cpu") or {}).get("cores") or 1)
     try:
-        guest_bytes = int(ByteSize((spec.get("memory") or {}).get("size") or ""))
-    except ValueError as error:
+        vcpus = int(part_of(spec, "cpu").get("cores") or 1)
+        guest_bytes = int(ByteSize(part_of(spec, "memory").get("size") or ""))
+    except (TypeError, ValueError) as error:
         raise InvalidSpec([Problem("spec.memory.size", str(error), "write a quantity such as 2Gi")]) from error
     overhead_bytes = settings.overhead_bytes + vcpus * 8 * _MIB + guest_bytes // 512
     memory_bytes = guest_bytes * 100 // settings.memory_overcommit_percent + overhead_bytes
@@ -142,7 +142,7 @@ def _owner(machine: Machine) -> dict[str, Any]:
 
 
 def _pod_spec(machine: Machine, settings: HolderSettings, host: str, *, is_placed: bool) -> dict[str, Any]:
-    placement = machine.spec.get("placement") or {}
+    placement = part_of(machine.spec, "placement")
     spec: dict[str, Any] = {
         "affinity": _affinity(placement, host, is_placed=is_placed),
         "tolerations": [{"operator": "Exists"}] if is_placed else [*_tolerations(placement), *_STAY],

@@ -17,6 +17,12 @@ from xvirt.operator.nodes.state import Reach, Session, Sighting
 from xvirt.operator.nodes.views import NodeView
 
 
+def part_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A map within a map; an empty one where there is none, or something else: what is wrong with it is its node's to say."""
+    part = value.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """A VirtualMachine of the cluster."""
@@ -60,8 +66,7 @@ class Machine:
     @property
     def wished_host(self) -> str:
         """The one host that the spec names."""
-        placement = self.spec.get("placement") or {}
-        return str(placement.get("host") or "")
+        return str(part_of(self.spec, "placement").get("host") or "")
 
 
 def read_machine(item: Mapping[str, Any]) -> Machine:
@@ -77,8 +82,8 @@ def read_machine(item: Mapping[str, Any]) -> Machine:
         finalizers=tuple(metadata.get("finalizers") or ()),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
-        spec=item.get("spec") or {},
-        status=item.get("status") or {},
+        spec=part_of(item, "spec"),
+        status=part_of(item, "status"),
     )
 
 

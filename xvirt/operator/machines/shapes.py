@@ -9,6 +9,7 @@ import orjson
 
 from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.document import secret_names
+from xvirt.operator.machines.records import part_of
 from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
 from xvirt.operator.runtime.resources import Key, Object
 
@@ -21,7 +22,7 @@ _PACKED, _ROOM, _SECRETS = "packedSpec", "room", "secrets"
 
 def shape_machine(item: Object) -> Object:
     """A VirtualMachine with its spec packed. `unpack` gives it back."""
-    spec = item.get("spec") or {}
+    spec = part_of(item, "spec")
     secrets = secret_names("VirtualMachine", spec)
     return {
         "apiVersion": item.get("apiVersion"),
@@ -30,7 +31,7 @@ def shape_machine(item: Object) -> Object:
         _PACKED: orjson.dumps(spec),
         _ROOM: _find_room(spec),
         **({_SECRETS: secrets} if secrets else {}),
-        "status": item.get("status") or {},
+        "status": part_of(item, "status"),
     }
 
 
@@ -47,8 +48,8 @@ def room_of(item: Object) -> tuple[int, int]:
 
 def _find_room(spec: Mapping[str, Any]) -> tuple[int, int]:
     try:
-        cores = int((spec.get("cpu") or {}).get("cores") or 1)
-        return cores, int(ByteSize((spec.get("memory") or {}).get("size") or 0))
+        cores = int(part_of(spec, "cpu").get("cores") or 1)
+        return cores, int(ByteSize(part_of(spec, "memory").get("size") or 0))
     except (TypeError, ValueError):  # the machine itself is told what is wrong with it
         return 0, 0
 
