@@ -24,7 +24,7 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from xvirt.model.errors import InvalidSpec, Problem, XvirtError
+from xvirt.model.errors import InvalidSpec, Problem, Unavailable, XvirtError
 from xvirt_provider import core, plugin_host, previews
 from xvirt_provider.connection import Nodes
 from xvirt_provider.fleet import FLEET, choose
@@ -32,6 +32,7 @@ from xvirt_provider.replacing import find_collision
 from xvirt_provider.unknowns import has_unknown
 
 _RESERVED = "__provider"
+_MOVED = "; where its address is another one than at the last `pulumi up`, add --run-program"
 
 
 class Failed(Exception):
@@ -48,13 +49,15 @@ class _Process:
 
 
 @contextmanager
-def _told(passed: type[XvirtError] | tuple[()] = ()) -> Iterator[None]:
+def _told(passed: type[XvirtError] | tuple[()] = (), *, is_by_state: bool = False) -> Iterator[None]:
+    """`is_by_state`: a step that the engine takes without the program, with the configuration of the last `up`."""
     try:
         yield
     except XvirtError as error:
         if os.environ.get("XVIRT_DEBUG") or isinstance(error, passed):
             raise
-        raise Failed(core.sentence(error)) from None
+        hint = _MOVED if is_by_state and isinstance(error, Unavailable) else ""
+        raise Failed(core.sentence(error) + hint) from None
 
 
 class Provider(ResourceProvider):
@@ -108,7 +111,7 @@ class Provider(ResourceProvider):
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """What is there now, with inputs in normal form."""
-        with _told():
+        with _told(is_by_state=True):
             found = core.read(self._client(props), _plain(props))
         if found is None:
             return ReadResult("", {})
@@ -124,7 +127,7 @@ class Provider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Delete, and wait for the node's word."""
-        with _told():
+        with _told(is_by_state=True):
             warning = core.delete(self._client(_props), _plain(_props))
         _warn({"warning": warning})
 
@@ -159,9 +162,9 @@ def _is_unknown(value: Any) -> bool:
 
 
 def _failures(problems: Iterable[Problem]) -> list[CheckFailure]:
-    return [
-        CheckFailure(item.path, f"{item.message}; {item.remedy}" if item.remedy else item.message) for item in problems
-    ]
+    """Paths stand in the sentences: named apart, the engine would print the value that it finds by that name, which is none for a path."""
+    sentences = ((f"{item.path}: {item.message}", item.remedy) for item in problems)
+    return [CheckFailure("", f"{sentence}; {remedy}" if remedy else sentence) for sentence, remedy in sentences]
 
 
 def _tell(lines: Iterable[str]) -> None:

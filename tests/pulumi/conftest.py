@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.declared import Declared
 from tests.pulumi.stack import Stack
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
@@ -41,6 +42,18 @@ def lab(engine: Path) -> Iterator[Lab]:
 def node(lab: Lab) -> Node:
     """The lab's only node."""
     return lab.nodes["node-a"]
+
+
+@pytest.fixture
+def declared(node: Node) -> Iterator[Declared]:
+    """A client of the node, which is empty again afterwards."""
+    client = Declared(node)
+    yield client
+    refs = [view.ref for view in client.client.list_objects()]
+    for ref in refs:
+        client.client.delete(ref, force=True)
+    for ref in refs:
+        client.wait_gone(ref)
 
 
 @pytest.fixture(scope="session")

@@ -116,6 +116,8 @@ class Stack:
     backend: Path
     name: str = "dev"
     count: int = 0
+    more: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Variables for the commands beside their own."""
 
     @property
     def authority(self) -> str:
@@ -227,6 +229,7 @@ class Stack:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "XVIRT_"))}
         return {
             **kept,
+            **self.more,
             "PATH": os.pathsep.join((str(self.engine), kept["PATH"])),
             "PULUMI_BACKEND_URL": f"file://{self.backend}",
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,

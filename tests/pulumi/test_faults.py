@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,15 +18,6 @@ WEB = vm("web")
 DOMAIN = "default_web"
 NEVER = 'wait_for="address"'
 """A machine without a NIC never has one: its create goes on until it is ended."""
-
-
-@pytest.fixture
-def declared(node: Node) -> Iterator[Declared]:
-    client = Declared(node)
-    yield client
-    for view in client.client.list_objects():
-        client.client.delete(view.ref, force=True)
-        client.wait_gone(view.ref)
 
 
 @pytest.fixture

@@ -167,7 +167,7 @@ def test_row_99_a_replacement_is_previewed_as_such_and_makes_a_new_machine(
     program(memory="256Mi", cpu_max=3, object_name="www", disks="Delete")
     preview = stack.preview().assert_ok()
     assert preview.changes == {"delete-replaced": 1, "replace": 1, "create-replacement": 1, "same": 2}, preview.text
-    assert f"{WEB}: metadata.name never changes: the object is deleted and made anew" in preview.text
+    assert f"{WEB}: metadata.name never changes: a new object takes its place" in preview.text
     found = stack.up().assert_ok()
     assert declared.get(vm("www"))["status"]["uuid"] != before, found.text
     assert stack.resources["web"]["uuid"] != before

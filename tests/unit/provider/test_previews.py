@@ -35,9 +35,9 @@ class Plugin:
         return self.stub.Diff(provider_pb2.DiffRequest(id=made.id, olds=made.properties, news=properties(wished)))
 
     def check(self, wished: dict[str, Any]) -> list[str]:
-        """Properties that are wrong."""
+        """Paths of what is wrong."""
         answer = self.stub.Check(provider_pb2.CheckRequest(olds=properties({}), news=properties(wished)))
-        return [item.property for item in answer.failures]
+        return [item.reason.partition(": ")[0] for item in answer.failures]
 
     def told(self) -> list[str]:
         """All that it has printed; it ends with it."""
