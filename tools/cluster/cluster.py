@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -92,9 +93,11 @@ def take_down(directory: Path) -> bool:
 def _build(directory: Path, hosts: HostsSpec, lifetime: Lifetime, tell: Tell) -> None:
     tell("starting the control plane")
     plane = ControlPlane.up(ControlPlaneSpec(directory, lifetime))
-    install_base(plane.api)
     tell(f"starting hosts: {hosts}")
-    started = start_hosts(plane, hosts)
+    with ThreadPoolExecutor(1) as pool:  # the API server takes some seconds to compile the policies
+        installing = pool.submit(install_base, plane.api)
+        started = start_hosts(plane, hosts)
+        installing.result()
     add_nodes(plane.api, started.nodes)
     tell("starting operator and gateway")
     start_operator(plane, ProcessSpec(OPERATOR, started.pki))

@@ -57,7 +57,9 @@ def install_crds(api: Api) -> None:
 
 def install_base(api: Api) -> None:
     """What deploy/kustomize has beside processes: kinds, rights, policies, priorities. Raises ApiRefused."""
-    documents: list[Json] = [item for part in _PARTS for item in yaml.safe_load_all(render(KUSTOMIZE / part))]
+    documents: list[Json] = [
+        item for part in _PARTS for item in yaml.load_all(render(KUSTOMIZE / part), yaml.CSafeLoader)
+    ]
     _apply(api, [item for item in documents if item["kind"] not in _RUN_HERE])
 
 
