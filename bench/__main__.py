@@ -17,6 +17,7 @@ from bench.idle import idle
 from bench.listing import list_200, scrape_200
 from bench.nic_limit import nic_limit
 from bench.result import Result
+from bench.stacks import pulumi_50
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "apply-overhead": apply_overhead,
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "idle": idle,
     "list-200": list_200,
     "nic-limit": nic_limit,
+    "pulumi-50": pulumi_50,
     "recovery": recovery,
     "scrape-200": scrape_200,
 }

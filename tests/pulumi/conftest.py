@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.lab.declared import Declared
-from tests.pulumi.stack import Stack
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.lab import take_down
 from tools.lab.spec import BASE_DIRECTORY
 from tools.pulumi import engine_directory
+from tools.pulumi.stack import Stack
 
 _PREFIX = "stacks-"
 

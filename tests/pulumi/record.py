@@ -8,9 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.pulumi.stack import Stack
 from tools.lab import Lab, LabSpec
 from tools.pulumi import engine_directory
+from tools.pulumi.stack import Stack
 
 STATES = Path(__file__).parent / "states"
 NAME = "recorded"

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.lab.declared import Declared, is_ready, vm
-from tests.pulumi.stack import Running, Stack
 from tools.lab import Node
 from tools.lab.processes import wait_until
+from tools.pulumi.stack import Running, Stack
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import Token
 
@@ -18,6 +18,13 @@ WEB = vm("web")
 DOMAIN = "default_web"
 NEVER = 'wait_for="address"'
 """A machine without a NIC never has one: its create goes on until it is ended."""
+COUNT = 6
+MANY = f"""
+from xvirt_provider import Options, VirtualMachine
+
+for number in range({COUNT}):
+    VirtualMachine(f"web-{{{{number}}}}", memory={{{{"size": "32Mi"}}}}, options=Options({{options}}))
+"""
 
 
 @pytest.fixture
@@ -100,18 +107,25 @@ def test_row_99_a_provider_that_is_killed_in_the_middle_of_create_leaves_what_th
     _assert_finished_by_next_up(stack, declared, uuid)
 
 
-def test_row_99_ctrl_c_ends_the_wait_and_forgets_nothing(stack: Stack, declared: Declared) -> None:
-    stack.machine(options=NEVER)
-    running, uuid = _begun(stack, declared)
+def test_row_99_more_than_four_machines_are_made_at_once_and_ctrl_c_forgets_none(
+    stack: Stack, declared: Declared
+) -> None:
+    stack.write(MANY.format(options=NEVER))
+    running = stack.begin("up", "--yes", "--skip-preview", "--parallel", "16")
+    # Each waits for an address that never comes: six are there at once only where six are waited for at once.
+    wait_until(lambda: len(declared.client.list_objects()) == COUNT, 60, "all machines to be there")
+    uuids = {view.ref.name: view.ref.uid for view in declared.client.list_objects()}
+    assert running.process.poll() is None, running.text
     running.press_ctrl_c()
     ended = running.finish().assert_failed()
     assert "^C received; cancelling" in ended.text
-    assert stack.resources["web"]["uuid"] == uuid, ended.text
-    assert stack.resources["web"]["warning"].startswith("VirtualMachine default/web was not waited for any longer")
+    made = stack.resources
+    assert {name: outputs["uuid"] for name, outputs in made.items()} == uuids, ended.text
+    assert all("was not waited for any longer" in outputs["warning"] for outputs in made.values())
     assert stack.pending == []
-    stack.machine()
+    stack.write(MANY.format(options='wait_for="ready"'))
     found = stack.up("--expect-no-changes").assert_ok()
-    assert found.changes == {"same": 1}, found.text
+    assert found.changes == {"same": COUNT}, found.text
 
 
 def test_row_99_two_stacks_never_have_one_machine(

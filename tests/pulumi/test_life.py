@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.declared import Declared, condition, has_agent, vm
-from tests.pulumi.stack import Stack
 from tools.lab import Node
+from tools.pulumi.stack import Stack
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import ObjectRef
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.lab.declared import Declared
 from tests.pulumi.record import NAME, STATES
-from tests.pulumi.stack import Stack
 from tools.lab import Node
+from tools.pulumi.stack import Stack
 from xvirt.model.exchange import ApplyCall, SecretContent, Token
 
 RELEASES = sorted(path.name for path in STATES.iterdir())

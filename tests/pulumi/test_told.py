@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from tests.lab.declared import Declared, vm
-from tests.pulumi.stack import Stack
 from tools.lab import Node
+from tools.pulumi.stack import Stack
 from xvirt.model.kinds import BY_NAME
 from xvirt_provider.naming import python_path
 

@@ -131,11 +131,10 @@ class Stack:
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
-        """Outputs by the name of the resource, the stack itself left out. Read from the state as it lies there."""
+        """Outputs by the name of the resource, the stack and its provider left out. Read from the state as it lies there."""
         found = json.loads(self.state)["checkpoint"]["latest"].get("resources") or []
-        return {
-            item["urn"].rpartition("::")[2]: item["outputs"] for item in found if item.get("id") and "outputs" in item
-        }
+        own = (item for item in found if not item["type"].startswith("pulumi:"))
+        return {item["urn"].rpartition("::")[2]: item["outputs"] for item in own}
 
     @property
     def pending(self) -> list[str]:
