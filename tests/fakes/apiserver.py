@@ -407,7 +407,7 @@ class FakeApiServer:
             )
         version = self._version if has_initial or not query.get("resourceVersion") else int(query["resourceVersion"])
         if version < self._compacted:
-            return _once(_line("ERROR", Refusal(410, "Expired", f"too old resource version: {version}").status()))
+            return _once(_line("ERROR", _too_old(version).status()))
         return self._events(place, query, version)
 
     async def _events(self, place: Place, query: Mapping[str, str], version: int) -> AsyncIterator[bytes]:
@@ -421,6 +421,10 @@ class FakeApiServer:
             yield _bookmark(version, {"k8s.io/initial-events-end": "true"})
         while True:
             news = self._news
+            if version < self._compacted:
+                # It fell behind: what it has not heard of is forgotten.
+                yield _line("ERROR", _too_old(version).status())
+                return
             for change in self._changes[bisect.bisect_right(self._changes, version, key=_version_of) :]:
                 version = change.version
                 kind = _kind_for(place, query, change)
@@ -502,6 +506,10 @@ def _kind_for(place: Place, query: Mapping[str, str], change: _Change) -> str:
     if is_in:
         return "MODIFIED" if was_in else "ADDED"
     return "DELETED" if was_in else ""
+
+
+def _too_old(version: int) -> Refusal:
+    return Refusal(410, "Expired", f"too old resource version: {version}")
 
 
 def _answer(code: int, document: Object, retry_after_s: float = 0.0) -> Answer:
