@@ -13,15 +13,41 @@ import os
 import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 TOKEN_REREAD_S = 60.0
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFAULT_KUBECONFIG = "~/.kube/config"
+_CLUSTER_KEYS = frozenset(
+    [
+        "server",
+        "certificate-authority",
+        "certificate-authority-data",
+        "insecure-skip-tls-verify",
+        "tls-server-name",
+        "disable-compression",
+        "extensions",
+    ]
+)
+_USER_KEYS = frozenset(
+    [
+        "token",
+        "tokenFile",
+        "client-certificate",
+        "client-certificate-data",
+        "client-key",
+        "client-key-data",
+        "exec",
+        "auth-provider",
+        "username",
+        "password",
+        "extensions",
+    ]
+)
 
 
 class AccessFailed(Exception):
@@ -77,11 +103,18 @@ class Access:
 
 
 def find_access(kubeconfig: str = "", context: str = "") -> Access:
-    """The given kubeconfig, $KUBECONFIG, the pod's account, ~/.kube/config: the first that there is. Raises AccessFailed."""
-    path = kubeconfig or os.environ.get("KUBECONFIG", "")
-    if not path and "KUBERNETES_SERVICE_HOST" in os.environ:
+    """The given kubeconfig, $KUBECONFIG (files, joined as kubectl does), the pod's account, ~/.kube/config: the first that there is.
+
+    Raises AccessFailed.
+    """
+    if kubeconfig:
+        return from_kubeconfig(Path(kubeconfig).expanduser(), context=context)
+    named = [Path(name) for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    if not named and "KUBERNETES_SERVICE_HOST" in os.environ:
         return in_cluster()
-    return from_kubeconfig(Path(path or DEFAULT_KUBECONFIG).expanduser(), context)
+    # As kubectl: of several files some may be missing.
+    paths = [path for path in named if path.exists()] or named or [Path(DEFAULT_KUBECONFIG).expanduser()]
+    return from_kubeconfig(*paths, context=context)
 
 
 def in_cluster(account: Path = ACCOUNT, environment: Mapping[str, str] = os.environ) -> Access:
@@ -102,57 +135,86 @@ def in_cluster(account: Path = ACCOUNT, environment: Mapping[str, str] = os.envi
     )
 
 
-def from_kubeconfig(path: Path, context: str = "") -> Access:
-    """One context of a kubeconfig file; the current one unless named. Raises AccessFailed."""
+def from_kubeconfig(*paths: Path, context: str = "") -> Access:
+    """One context of kubeconfig files; the current one unless named. What is named twice is the first file's. Raises AccessFailed."""
+    files = [_read(path) for path in paths]
+    names = ", ".join(str(path) for path in paths)
+    try:
+        current = context or next(str(file["current-context"]) for _, file in files if file.get("current-context"))
+        _, chosen = _named(files, "contexts", "context", current)
+        cluster_base, cluster = _named(files, "clusters", "cluster", chosen["cluster"])
+        user_base, user = _named(files, "users", "user", chosen["user"]) if chosen.get("user") else (Path(), {})
+        server = str(cluster["server"])
+    except StopIteration as error:
+        raise AccessFailed(f"{names} names no current context; name one with --context") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise AccessFailed(f"{names} is not a kubeconfig with that context: {error!r}") from error
+    for entry, known, what in ((cluster, _CLUSTER_KEYS, "cluster"), (user, _USER_KEYS, "user")):
+        # To leave one out could mean to act as somebody else, or past a proxy.
+        if odd := sorted(set(entry) - known):
+            raise AccessFailed(f"{names}: {what} has {odd[0]!r}, which xVirt cannot do; use a context without it")
+    namespace = str(chosen.get("namespace") or "default")
+    if {"exec", "auth-provider", "username"} & set(user):
+        return _by_package(paths, current, namespace)
+    return _static(server, _Entry(cluster_base, cluster), _Entry(user_base, user), namespace)
+
+
+def _read(path: Path) -> tuple[Path, Mapping[str, Any]]:
     try:
         document = yaml.safe_load(path.read_text())
-        chosen = _named(document, "contexts", context or document["current-context"])["context"]
-        cluster = _named(document, "clusters", chosen["cluster"])["cluster"]
-        user = _named(document, "users", chosen["user"])["user"] if chosen.get("user") else {}
     except OSError as error:
         raise AccessFailed(f"{path} cannot be read: {error}; name another with --kubeconfig") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise AccessFailed(f"{path} is not a kubeconfig with that context: {error!r}") from error
-    namespace = chosen.get("namespace") or "default"
-    if {"exec", "auth-provider", "username"} & set(user or {}):
-        return _by_package(path, context, namespace)
-    return _static(path.parent, cluster, user or {}, namespace)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise AccessFailed(f"{path} is not a kubeconfig: {error}") from error
+    if not isinstance(document, dict):
+        raise AccessFailed(f"{path} is not a kubeconfig: it holds no mapping")
+    return path.parent, document
 
 
-def _named(document: Any, section: str, name: str) -> Any:
-    for item in document.get(section) or ():
-        if item["name"] == name:
-            return item
+_Files = Sequence[tuple[Path, Mapping[str, Any]]]
+
+
+def _named(files: _Files, section: str, part: str, name: str) -> tuple[Path, Mapping[str, Any]]:
+    for base, document in files:
+        for item in document.get(section) or ():
+            if item["name"] == name:
+                return base, item.get(part) or {}
     raise KeyError(f"{name!r} is not among its {section}")
 
 
-def _static(base: Path, cluster: Mapping[str, Any], user: Mapping[str, Any], namespace: str) -> Access:
-    server = str(cluster["server"])
+class _Entry(NamedTuple):
+    """A cluster or user, and the directory that its relative paths start from."""
+
+    base: Path
+    fields: Mapping[str, Any]
+
+
+def _static(server: str, cluster: _Entry, user: _Entry, namespace: str) -> Access:
     ca, certificate, key = (
-        _Material(base, entry, name)
+        _Material(entry.base, entry.fields, name)
         for entry, name in ((cluster, "certificate-authority"), (user, "client-certificate"), (user, "client-key"))
     )
 
     def make_tls() -> ssl.SSLContext:
         made = ssl.create_default_context(cadata=ca.read().decode() if ca.is_there else None)
-        if cluster.get("insecure-skip-tls-verify"):
+        if cluster.fields.get("insecure-skip-tls-verify"):
             made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
         if certificate.is_there:
             with certificate.as_file() as certificate_file, key.as_file() as key_file:
                 made.load_cert_chain(certificate_file, key_file)
         return made
 
-    token_file = base / user["tokenFile"] if user.get("tokenFile") else None
+    token, file = user.fields.get("token"), user.fields.get("tokenFile")
 
     def read_authorization() -> str:
-        return f"Bearer {token_file.read_text().strip() if token_file else user['token']}"
+        return f"Bearer {(user.base / file).read_text().strip() if file else token}"
 
     return Access(
         server,
         make_tls=make_tls if server.startswith("https") else None,
-        read_authorization=read_authorization if token_file or user.get("token") else None,
+        read_authorization=read_authorization if file or token else None,
         watched=tuple(part.path for part in (ca, certificate, key) if part.path is not None),
-        server_name=str(cluster.get("tls-server-name") or ""),
+        server_name=str(cluster.fields.get("tls-server-name") or ""),
         namespace=namespace,
     )
 
@@ -183,14 +245,15 @@ class _Material:
             yield file.name
 
 
-def _by_package(path: Path, context: str, namespace: str) -> Access:
+def _by_package(paths: Sequence[Path], context: str, namespace: str) -> Access:
     from kubernetes import client, config
 
     read: Callable[..., None] = config.load_kube_config
+    names = os.pathsep.join(str(path) for path in paths)
 
     def load() -> Any:
         configuration = client.Configuration()
-        read(str(path), context or None, client_configuration=configuration, persist_config=False)
+        read(names, context, client_configuration=configuration, persist_config=False)
         return configuration
 
     def read_authorization() -> str:
@@ -199,9 +262,9 @@ def _by_package(path: Path, context: str, namespace: str) -> Access:
     try:
         loaded = load()
     except Exception as error:  # whatever its plugins raise
-        raise AccessFailed(f"{path}: {error}") from error
+        raise AccessFailed(f"{names}: {error}") from error
     if not loaded.api_key and not loaded.cert_file:
-        raise AccessFailed(f"{path}: its user's plugin gave no credentials; run its command by hand to see why")
+        raise AccessFailed(f"{names}: its user's plugin gave no credentials; run its command by hand to see why")
 
     def make_tls() -> ssl.SSLContext:
         made = ssl.create_default_context(cafile=loaded.ssl_ca_cert)

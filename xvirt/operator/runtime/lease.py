@@ -60,6 +60,7 @@ class Lease:
         self._on_lost = on_lost
         self._clock = client.clock
         self._deadline_s = -math.inf
+        self._tried_at_s = -math.inf
         self._epoch = 0
         self._stored: Object | None = None
         self._seen: tuple[str, str] = ("", "")
@@ -111,21 +112,22 @@ class Lease:
     # waiting
 
     async def _try_acquire(self) -> bool:
-        started_s = self._clock.monotonic_s()
         try:
             stored = await self._client.get(LEASES, self._key, timeout_s=self._options.call_timeout_s)
             if not self._is_free(stored):
                 return False
+            started_s = self._clock.monotonic_s()
             self._stored = await self._write(stored, transitions=_transitions(stored) + 1)
         except NotFound:
-            return await self._try_create(started_s)
+            return await self._try_create()
         except ApiError as error:
             log.info("lease %s: %s", self._key, error)
             return False
         self._lead(started_s)
         return True
 
-    async def _try_create(self, started_s: float) -> bool:
+    async def _try_create(self) -> bool:
+        started_s = self._clock.monotonic_s()
         fresh = LEASES.object(self._key, spec=self._spec({}, transitions=1))
         try:
             self._stored = await self._client.create(LEASES, fresh)
@@ -158,16 +160,16 @@ class Lease:
         """Count from before the request was sent: others count from after it was stored."""
         assert self._stored is not None
         self._seen = (self._options.identity, version_of(self._stored))
+        self._tried_at_s = started_s
         self._deadline_s = started_s + self._options.renew_deadline_s
 
     # leading
 
     async def _keep(self) -> None:
         while not self._is_ended.is_set():
-            left_s = self._deadline_s - self._clock.monotonic_s()
-            await asyncio.sleep(max(0.0, min(self._options.retry_s, left_s)))
-            if self._is_ended.is_set():
-                return
+            now_s = self._clock.monotonic_s()
+            due_s = min(self._tried_at_s + self._options.retry_s, self._deadline_s)
+            await asyncio.sleep(max(0.0, due_s - now_s))
             if self.check_deadline():
                 return
             await self._renew()
@@ -176,7 +178,7 @@ class Lease:
         assert self._stored is not None
         # Twice: the first finds out that an earlier renewal had come through though its answer had not.
         for _ in range(2):
-            started_s = self._clock.monotonic_s()
+            started_s = self._tried_at_s = self._clock.monotonic_s()
             try:
                 self._stored = await self._write(self._stored, transitions=self._epoch)
             except (Conflict, NotFound):

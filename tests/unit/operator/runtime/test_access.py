@@ -245,7 +245,7 @@ def test_the_first_way_that_there_is_is_taken(pki: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KUBECONFIG", str(path))
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert find_access().server == "https://a"
-    assert find_access(str(path), "here").server == "https://a"
+    assert find_access(str(path), context="here").server == "https://a"
     monkeypatch.delenv("KUBECONFIG")
     with pytest.raises(AccessFailed, match="not in a cluster"):
         find_access()
@@ -255,12 +255,41 @@ def test_the_first_way_that_there_is_is_taken(pki: Path, monkeypatch: pytest.Mon
         find_access()
 
 
+def test_several_files_are_joined_as_kubectl_does(pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _config(pki, "https://first", {"token": "a"})
+    second = tmp_path / "second"
+    document = yaml.safe_load(first.read_text().replace("https://first", "https://second"))
+    document["contexts"].append({"name": "there", "context": {"cluster": "d"}})
+    document["clusters"].append({"name": "d", "cluster": {"server": "https://there"}})
+    second.write_text(yaml.safe_dump(document))
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{first}:{second}")
+    assert find_access().server == "https://first"
+    assert find_access(context="there").server == "https://there"
+
+
+@pytest.mark.parametrize(
+    ("user", "cluster", "what"),
+    [
+        ({"as": "root", "token": "a"}, {}, "user has 'as'"),
+        ({}, {"proxy-url": "http://proxy"}, "cluster has 'proxy-url'"),
+    ],
+)
+def test_what_cannot_be_done_as_a_kubeconfig_says_is_refused(
+    pki: Path, user: dict[str, Any], cluster: dict[str, Any], what: str
+) -> None:
+    with pytest.raises(AccessFailed, match=f"{what}, which xVirt cannot do; use a context without it"):
+        from_kubeconfig(_config(pki, "https://a", user, **cluster))
+
+
 def test_a_kubeconfig_that_is_none_is_refused_with_its_path(pki: Path) -> None:
     with pytest.raises(AccessFailed, match="absent cannot be read"):
         from_kubeconfig(pki / "absent")
-    for text in ("", "[", "a: 1", "current-context: x\ncontexts: []"):
+    for text in ("", "[", "[1]", "\x00"):
         (pki / "bad").write_text(text)
         with pytest.raises(AccessFailed, match="bad is not a kubeconfig"):
             from_kubeconfig(pki / "bad")
+    (pki / "bad").write_text("a: 1")
+    with pytest.raises(AccessFailed, match="bad names no current context; name one with --context"):
+        from_kubeconfig(pki / "bad")
     with pytest.raises(AccessFailed, match="'other' is not among its contexts"):
-        from_kubeconfig(_config(pki, "https://a", {}), "other")
+        from_kubeconfig(_config(pki, "https://a", {}), context="other")

@@ -166,6 +166,21 @@ def test_fault_13_a_write_on_its_way_ends_at_the_deadline_on_both_sides(time: Vi
     _run(time, main)
 
 
+def test_fault_13_a_slow_renewal_counts_from_when_it_was_sent(time: VirtualTime) -> None:
+    async def main(server: FakeApiServer) -> None:
+        server.latency_s = 3.0
+        first = _start(time, server, "first")
+        await _acquired(first)
+        assert first.lease.guard() <= DEADLINE_S - 3
+        longest_s = 0.0
+        for _ in range(200):
+            await asyncio.sleep(0.1)
+            longest_s = max(longest_s, first.lease.guard())
+        assert DEADLINE_S - 3.2 < longest_s <= DEADLINE_S - 3
+
+    _run(time, main)
+
+
 @pytest.mark.parametrize("frozen_s", [10.5, 16.0, 3600.0])
 def test_fault_13_a_leader_that_was_stopped_past_its_deadline_sends_nothing_after_waking(
     time: VirtualTime, frozen_s: float

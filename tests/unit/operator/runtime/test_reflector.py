@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -220,6 +221,23 @@ def test_fault_07_trouble_is_met_with_less_than_one_request_a_second_and_forgott
         assert world.reflector.silent_for_s() <= took_s + 1
 
     run_world(world, main)
+
+
+def test_fault_07_watches_that_end_at_once_are_never_opened_twice_within_a_second() -> None:
+    for seed in range(20):
+        with VirtualTime() as each:
+            world = make_world(each, seed=seed)
+
+            async def main(world: World) -> None:
+                await _synced(world)
+                world.server.faults.end_watches_at_once()
+                await asyncio.sleep(10)
+                opened_s = [sent.at_s for sent in world.server.sent]
+                gaps_s = [later - sooner for sooner, later in itertools.pairwise(opened_s)]
+                assert len(gaps_s) >= 2
+                assert min(gaps_s) >= 0.99
+
+            run_world(world, main)
 
 
 def test_fault_07_a_stream_of_nonsense_is_a_broken_one(time: VirtualTime) -> None:

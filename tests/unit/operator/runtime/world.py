@@ -52,7 +52,7 @@ class World:
 
 
 def make_world(
-    time: VirtualTime, selection: Selection = EVERYTHING, options: ReflectorOptions = REFLECTOR_OPTIONS
+    time: VirtualTime, selection: Selection = EVERYTHING, options: ReflectorOptions = REFLECTOR_OPTIONS, seed: int = 3
 ) -> World:
     server = FakeApiServer(time.clock)
     client = ApiClient(server, manager="test", clock=time.clock)
@@ -66,7 +66,7 @@ def make_world(
         told.append((uid_of(old) if old else "", uid_of(new) if new else "", key))
 
     cache.subscribe(note)
-    reflector = Reflector(client, cache, selection, options=options, chance=random.Random(3))
+    reflector = Reflector(client, cache, selection, options=options, chance=random.Random(seed))
     return World(time, server, client, cache, reflector, told)
 
 
