@@ -5,17 +5,27 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from typing import Protocol
 
 from aiohttp import web
 
-from tests.fakes.apiserver import FakeApiServer
 from xvirt.operator.runtime.errors import ApiError
-from xvirt.operator.runtime.transport import Request
+from xvirt.operator.runtime.transport import Answer, Request, Stream
+
+
+class Served(Protocol):
+    """What `FakeApiServer` has of a `Transport`."""
+
+    async def send(self, request: Request) -> Answer:
+        """Send and read the whole answer."""
+
+    def stream(self, request: Request) -> contextlib.AbstractAsyncContextManager[Stream]:
+        """Send and read the answer piece by piece."""
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    server: FakeApiServer, tls: ssl.SSLContext | None = None, seen: list[web.Request] | None = None
+    server: Served, tls: ssl.SSLContext | None = None, seen: list[web.Request] | None = None
 ) -> AsyncIterator[str]:
     """`http://127.0.0.1:port` (https with `tls`) while the block runs; `seen` takes each request as it came."""
 
@@ -46,11 +56,15 @@ async def serve(
         await runner.cleanup()
 
 
-async def _stream(server: FakeApiServer, request: web.Request, asked: Request) -> web.StreamResponse:
+async def _stream(server: Served, request: web.Request, asked: Request) -> web.StreamResponse:
     async with server.stream(asked) as stream:
         response = web.StreamResponse(status=stream.code, headers=dict(stream.headers))
         await response.prepare(request)
         async for chunk in stream.chunks():
-            await response.write(chunk)
-        await response.write_eof()
+            try:
+                await response.write(chunk)
+            except ConnectionError:  # the reader has gone away
+                break
+        with contextlib.suppress(ConnectionError):
+            await response.write_eof()
         return response

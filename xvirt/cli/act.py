@@ -15,7 +15,8 @@ from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.waiting import wait_for_operation
 from xvirt.cli.words import WrongWords, parse_duration, parse_machine, short_name
 from xvirt.client.blocking import NodeClient
-from xvirt.model.exchange import ObjectRef, OperateCall, Verb
+from xvirt.model.errors import Forbidden
+from xvirt.model.exchange import ObjectRef, OperateCall, Operation, Verb
 
 _DONE = {
     Verb.START: "started",
@@ -103,10 +104,19 @@ def _operate(
             operations.append((ref, place.operate(asked)))
     for ref, operation in operations:
         with failures.attempt():
-            if timeout_s is not None:
-                wait_for_operation(place, operation, timeout_s)
-            text = _DONE[call.verb] if timeout_s is not None else f"{call.verb.value} was asked for"
+            is_done = timeout_s is not None and _wait(place, operation, timeout_s)
+            text = _DONE[call.verb] if is_done else f"{call.verb.value} was asked for"
             click.echo(f"{short_name(ref)} {text}")
+
+
+def _wait(place: Place, operation: Operation, timeout_s: float) -> bool:
+    """Whether it was seen to end: rights to act and to look are two, in a cluster."""
+    try:
+        wait_for_operation(place, operation, timeout_s)
+    except Forbidden as error:
+        note(f"warning: whether it is done cannot be seen: {error.message}")
+        return False
+    return True
 
 
 @click.command()
@@ -117,7 +127,7 @@ def _operate(
 def logs(session: Session, words: tuple[str, ...], follow: bool, tail: int | None) -> None:
     """The boot log: what the serial console printed."""
     ref = parse_machine(session.namespace, words)
-    with session.connect_node() as place:
+    with session.connect_node("logs") as place:
         client = place.client
         client.get(ref)  # a log that is not there yet is empty; a machine that is not there is an error
         is_empty = True

@@ -50,7 +50,7 @@ def adopt(session: Session, /, words: tuple[str, ...], is_all: bool, pattern: st
     if (given["name"] or given["document"]) and len(words) != 1:
         raise WrongWords("--as and -f are for one domain")
     failures = Failures()
-    with session.connect_node() as place:
+    with session.connect_node("adopt") as place:
         chosen = _choose(place.client.list_foreign(), words, pattern, failures)
         if is_all and not chosen:
             note("No foreign domains found.")
@@ -118,7 +118,7 @@ def release(session: Session, /, words: tuple[str, ...], timeout: str) -> None:
     """Give machines back: their objects go, their domains stay as they are, without xVirt's mark."""
     timeout_s = parse_duration(timeout)
     failures = Failures()
-    with session.connect_node() as place:
+    with session.connect_node("release") as place:
         for ref in choose_refs(session, place, words, Selection(), "vm"):
             if ref.kind != "VirtualMachine":
                 raise WrongWords(f"{short_name(ref)}: release is for machines only")
@@ -153,7 +153,7 @@ def _check_has_no_secrets(document: dict[str, Any]) -> None:
 
 def get_foreign(session: Session, output: str | None, has_headings: bool) -> None:
     """Print the domains that nobody declares."""
-    with session.connect_node() as place:
+    with session.connect_node("get foreign") as place:
         found = place.client.list_foreign()
     listing = Listing(
         kind="ForeignDomainList",

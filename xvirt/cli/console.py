@@ -38,7 +38,7 @@ def console(session: Session, words: tuple[str, ...], force: bool) -> None:
     """The serial console. Ctrl-] leaves. Without a terminal, input and output are plain pipes."""
     ref = parse_machine(session.namespace, words)
     is_terminal = sys.stdin is not None and sys.stdin.isatty()
-    with session.connect_node() as place:
+    with session.connect_node("console") as place:
         client = place.client
         client.get(ref)
         if is_terminal:

@@ -16,10 +16,10 @@ from xvirt.cli.place import Declared, Place, Verdict, Wish
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean
 from xvirt.cli.waiting import has_condition, wait_for
-from xvirt.cli.words import complete_kinds, parse_duration, short_name
+from xvirt.cli.words import WrongWords, complete_kinds, parse_duration, short_name
 from xvirt.model.errors import NotFound
 from xvirt.model.exchange import Impact, ObjectRef
-from xvirt.model.kinds import BY_NAME
+from xvirt.model.kinds import BY_NAME, SECRET_KIND
 
 
 class Dry(enum.Enum):
@@ -63,6 +63,7 @@ def _with_files(command: Callable[..., Any]) -> Callable[..., Any]:
     help="client: check the documents. server: also ask the node for its plan.",
 )
 @click.option("--profile", default="", help="Policy profile to be judged by.")
+@click.option("--force-conflicts", is_flag=True, help="In a cluster: take over fields that others have set, too.")
 @click.option("--wait", "is_waiting", is_flag=True, help="Wait until everything is Ready.")
 @click.option("--timeout", default="5m", show_default=True, help="With --wait: how long at most.")
 @pass_session
@@ -72,12 +73,15 @@ def apply(
     recursive: bool,
     dry_run: str,
     profile: str,
+    force_conflicts: bool,
     is_waiting: bool,
     timeout: str,
 ) -> None:
     """Declare what the files hold. A stream with a mistake in it changes nothing."""
     timeout_s = parse_duration(timeout)
-    manifests = read_manifests(Sources(names, recursive), session.namespace)
+    if profile and session.is_in_cluster:
+        raise WrongWords("--profile is for a node: in a cluster it is the namespace's label xvirt.io/policy-profile")
+    manifests = read_manifests(Sources(names, recursive), session.namespace, session.secrets_are)
     dry = Dry(dry_run)
     if dry is Dry.CLIENT:
         for manifest in manifests:
@@ -85,12 +89,12 @@ def apply(
         return
     failures = Failures()
     applied: list[ObjectRef] = []
-    wish = Wish(is_dry=dry is Dry.SERVER, profile=profile, timeout_s=session.timeout_s)
+    wish = Wish(is_dry=dry is Dry.SERVER, profile=profile, takes_over=force_conflicts, timeout_s=session.timeout_s)
     with session.connect() as place:
         for manifest in manifests:
             with failures.attempt():
                 _apply(place, manifest, wish)
-                applied.append(manifest.ref)
+                applied += [manifest.ref] if manifest.kind != SECRET_KIND else []
         if is_waiting and dry is Dry.NONE:
             _wait_ready(place, applied, timeout_s, failures)
     failures.end()
@@ -141,7 +145,7 @@ def diff(context: click.Context, session: Session, names: tuple[str, ...], recur
     """Show what apply would change and do, as the node plans it. Exit code 1 where there is a difference."""
     differs = False
     failures = Failures()
-    manifests = read_manifests(Sources(names, recursive), session.namespace)
+    manifests = read_manifests(Sources(names, recursive), session.namespace, session.secrets_are)
     with session.connect() as place:
         for manifest in manifests:
             with failures.attempt():
@@ -180,7 +184,7 @@ def delete(session: Session, /, words: tuple[str, ...], names: tuple[str, ...], 
     failures = Failures()
     with session.connect() as place:
         if names:
-            manifests = read_manifests(Sources(names, given["recursive"]), session.namespace)
+            manifests = read_manifests(Sources(names, given["recursive"]), session.namespace, session.secrets_are)
             refs = [manifest.ref for manifest in reversed(manifests)]
         else:
             refs = choose_refs(session, place, words, selection)

@@ -30,7 +30,7 @@ def export(session: Session, /, words: tuple[str, ...], form: str, profile: str)
     del form  # there is one so far
     failures = Failures()
     found: list[Exported] = []
-    with session.connect_node() as place:
+    with session.connect_node("export") as place:
         client = place.client
         foreign = _Foreign(client)
         for word in dict.fromkeys(words):

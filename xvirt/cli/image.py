@@ -73,7 +73,7 @@ def upload(
 
 def _send(session: Session, document: dict[str, Any], file: ImageFile, timeout_s: float) -> None:
     line = _Line(file.size_bytes)
-    with session.connect_node() as place:
+    with session.connect_node("image upload") as place:
         client = place.client
         ref = client.apply(ApplyCall(document=document), session.timeout_s).object.ref
         try:

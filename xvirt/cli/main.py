@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from xvirt.cli import act, adopt, analyse, console, convert, declare, export, image, imports, node, read, top
 from xvirt.cli.exit_codes import BUG, INTERRUPTED, OK, OUTPUT, PIPE_CLOSED, USAGE, exit_code
@@ -42,24 +43,30 @@ class _Common:
     help: str
     variable: str | None = None
     read: Callable[[str], Any] = _text
+    is_flag: bool = False
 
     def option(self, *, is_root: bool) -> click.Option:
         """For the root, which also reads the environment, or for a command."""
         return click.Option(
             [*self.words, f"_{self.field}"],
             help=self.help,
-            metavar="TEXT",
+            metavar=None if self.is_flag else "TEXT",
+            is_flag=self.is_flag,
+            default=None,
             envvar=self.variable if is_root else None,
-            show_envvar=is_root,
+            show_envvar=is_root and self.variable is not None,
             expose_value=False,
-            hidden=not is_root and self.field != "namespace",
+            hidden=not is_root and self.field != "asked_namespace",
             callback=self._keep,
         )
 
-    def _keep(self, context: click.Context, _option: click.Parameter, text: str | None) -> None:
+    def _keep(self, context: click.Context, option: click.Parameter, given: Any) -> None:
         session = context.ensure_object(Session)
-        if text is not None:
-            setattr(session, self.field, self.read(text))
+        if given is None:
+            return
+        setattr(session, self.field, given if self.is_flag else self.read(given))
+        if self.field == "address" and option.name is not None:
+            session.is_node_named = context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
 
 
 COMMON = (
@@ -68,9 +75,22 @@ COMMON = (
     _Common(("--tls-ca",), "tls_ca", "CA certificate, PEM.", "XVIRT_TLS_CA"),
     _Common(("--tls-cert",), "tls_cert", "Own certificate, PEM.", "XVIRT_TLS_CERT"),
     _Common(("--tls-key",), "tls_key", "Own key, PEM.", "XVIRT_TLS_KEY"),
-    _Common(("-n", "--namespace"), "namespace", "Namespace (default).", "XVIRT_NAMESPACE", _namespace),
+    _Common(("--cluster",), "cluster", "Ask a cluster instead of a node.", is_flag=True),
+    _Common(("--kubeconfig",), "kubeconfig", "Kubeconfig file of the cluster; means --cluster."),
+    _Common(("--context",), "context", "Context of the kubeconfig; means --cluster."),
+    _Common(
+        ("-n", "--namespace"),
+        "asked_namespace",
+        "Namespace; absent: the context's, or default.",
+        "XVIRT_NAMESPACE",
+        _namespace,
+    ),
     _Common(("--request-timeout",), "timeout_s", f"Deadline of one Apply ({UNARY_TIMEOUT_S:g}s).", read=_timeout),
 )
+
+
+PLUGIN = "kubectl xvirt"
+"""The name under which kubectl calls it."""
 
 
 class _PipeClosed(Exception):
@@ -134,12 +154,12 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # `>&-` closes it; an argument's odd bytes must not end the message that names them
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    code = main(sys.argv[1:], "kubectl xvirt" if name.startswith("kubectl") else "xvirt")
+    code = main(sys.argv[1:], PLUGIN if name.startswith("kubectl") else "xvirt")
     sys.exit(code)
 
 
 def main(arguments: list[str], name: str = "xvirt") -> int:
-    """Run a command; returns its exit code."""
+    """Run a command; returns its exit code. Called as kubectl's plugin it asks the cluster unless it is given a node."""
     try:
         code = _run(arguments, name)
         if sys.stdout is not None:
@@ -159,7 +179,8 @@ def main(arguments: list[str], name: str = "xvirt") -> int:
 
 def _run(arguments: list[str], name: str) -> int:
     try:
-        result = cli.main(arguments, prog_name=name, standalone_mode=False)
+        session = Session(is_plugin=name == PLUGIN)
+        result = cli.main(arguments, prog_name=name, standalone_mode=False, obj=session)
     except click.exceptions.Exit as error:
         return int(error.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import os
 import sys
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ class Manifest:
     secrets: tuple[SecretContent, ...]
     place: str
     """File and line where it began."""
+    written: dict[str, Any]
+    """As it was written, with its namespace."""
 
     @property
     def kind(self) -> str:
@@ -52,11 +55,19 @@ class Manifest:
         return ObjectRef(kind=self.kind, namespace=metadata.get("namespace", ""), name=metadata["name"])
 
 
+class SecretsAre(enum.Enum):
+    """What becomes of Secret documents: a node is sent their content beside the machines that name them, a cluster keeps them as objects."""
+
+    BESIDE = "beside"
+    OBJECTS = "objects"
+
+
 class _Collection:
     """Documents of all sources, judged one by one."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, secrets_are: SecretsAre) -> None:
         self._namespace = namespace
+        self._secrets_are = secrets_are
         self._secrets: dict[tuple[str, str], tuple[SecretContent, str]] = {}
         self._found: dict[ObjectRef, tuple[Manifest, tuple[str, ...]]] = {}
         self.problems: list[Problem] = []
@@ -74,15 +85,24 @@ class _Collection:
 
     def _add(self, document: dict[str, Any], place: str) -> None:
         if document.get("kind") == SECRET_KIND:
-            content = parse_secret(document)
-            key = secret_namespace(document), content.name
-            earlier = self._secrets.setdefault(key, (content, place))[1]
-            _check_once(f"Secret {'/'.join(key)}", place, earlier)
+            self._add_secret(document, place)
             return
         resource = parse(document)
-        manifest = Manifest(to_document(resource), (), place)
-        earlier = self._found.setdefault(manifest.ref, (manifest, secret_names(resource)))[0].place
-        _check_once(str(manifest.ref), place, earlier)
+        manifest = Manifest(to_document(resource), (), place, document)
+        self._keep(manifest, secret_names(resource))
+
+    def _add_secret(self, document: dict[str, Any], place: str) -> None:
+        content = parse_secret(document)
+        if self._secrets_are is SecretsAre.OBJECTS:
+            self._keep(Manifest(document, (), place, document), ())
+            return
+        key = secret_namespace(document), content.name
+        earlier = self._secrets.setdefault(key, (content, place))[1]
+        _check_once(f"Secret {'/'.join(key)}", place, earlier)
+
+    def _keep(self, manifest: Manifest, names: tuple[str, ...]) -> None:
+        earlier = self._found.setdefault(manifest.ref, (manifest, names))[0].place
+        _check_once(str(manifest.ref), manifest.place, earlier)
 
     def manifests(self) -> list[Manifest]:
         """In the order in which they are to be applied."""
@@ -94,7 +114,7 @@ class _Collection:
             used.update(present)
             made.append(dataclasses.replace(manifest, secrets=tuple(self._secrets[key][0] for key in present)))
         self._check_secrets(used, has_objects=bool(made))
-        return sorted(made, key=lambda manifest: BY_NAME[manifest.kind].apply_order)
+        return sorted(made, key=_apply_order)
 
     def _check_secrets(self, used: set[tuple[str, str]], *, has_objects: bool) -> None:
         for key, (_, place) in self._secrets.items():
@@ -108,17 +128,21 @@ class _Collection:
             note(f"warning: {place}: {text}")
 
 
+def _apply_order(manifest: Manifest) -> int:
+    return -1 if manifest.kind == SECRET_KIND else BY_NAME[manifest.kind].apply_order
+
+
 def _check_once(name: str, place: str, earlier: str) -> None:
     if place != earlier:
         raise InvalidSpec([Problem("metadata.name", f"{name} is given twice", f"the other one begins at {earlier}")])
 
 
-def read_manifests(sources: Sources, namespace: str) -> list[Manifest]:
+def read_manifests(sources: Sources, namespace: str, secrets_are: SecretsAre = SecretsAre.BESIDE) -> list[Manifest]:
     """All documents, in the order in which they are to be applied. Raises WrongWords where no source is named, and InvalidSpec
     with everything that is wrong with any document."""
     if not sources.names:
         raise WrongWords("no document is named; give -f FILE, a folder, or - for standard input")
-    collection = _Collection(namespace)
+    collection = _Collection(namespace, secrets_are)
     located = [item for name in dict.fromkeys(sources.names) for item in load_source(name, sources)]
     if not located:
         names = [_STDIN if name == "-" else name for name in sources.names]

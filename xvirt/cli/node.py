@@ -33,7 +33,7 @@ def init_pki_command(directory: Path, nodes: tuple[str, ...], clients: tuple[str
 @pass_session
 def info(session: Session) -> None:
     """What the node is: capacity, versions, accelerator, pools."""
-    with session.connect_node() as place:
+    with session.connect_node("node info") as place:
         client = place.client
         described = client.node_info()
         click.echo(to_yaml(described.document).rstrip())
@@ -48,7 +48,7 @@ def accept_epoch(session: Session, authority: str) -> None:
 
     For a cluster whose etcd was restored from a backup: this host knows newer generations, or a newer epoch, and refuses what comes.
     From now on the restored cluster's wish holds, which may be an older one. Nothing changes until it is sent."""
-    with session.connect_node() as place:
+    with session.connect_node("node accept-epoch") as place:
         client = place.client
         refs = client.accept_epoch(authority)
     for ref in refs:
@@ -58,40 +58,24 @@ def accept_epoch(session: Session, authority: str) -> None:
 
 
 @click.command()
-@click.option("--client", "is_client_only", is_flag=True, help="Do not ask the node.")
+@click.option("--client", "is_client_only", is_flag=True, help="Ask nobody.")
 @click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default=None, help="How to print.")
 @pass_session
 def version(session: Session, is_client_only: bool, output: str | None) -> None:
-    """Versions of this command and of the node. Where the node cannot be reached, the first is printed all the same."""
+    """Versions of this command and of the node or cluster. Where that cannot be reached, the first is printed all the same."""
     found: dict[str, Any] = {"client": {"version": __version__}}
     if output is None:
         click.echo(f"client: {__version__}")
     try:
         if not is_client_only:
-            found["node"] = _ask_version(session)
+            with session.connect() as place:
+                about = place.about()
+            found[about.word] = dict(about.versions)
     finally:
         if output is not None:
             click.echo((to_yaml(found) if output == "yaml" else to_json(found)).rstrip())
     if output is None and not is_client_only:
-        asked = found["node"]
-        click.echo(
-            f"node {asked['name']}: {asked['version']} (libvirt {asked['libvirt']}, QEMU {asked['qemu']},"
-            f" {asked['accelerator']})"
-        )
-
-
-def _ask_version(session: Session) -> dict[str, str]:
-    with session.connect_node() as place:
-        client = place.client
-        status = client.node_info().document["status"]
-    keys = {
-        "name": "nodeName",
-        "version": "xvirtVersion",
-        "libvirt": "libvirtVersion",
-        "qemu": "qemuVersion",
-        "accelerator": "accelerator",
-    }
-    return {key: status[field] for key, field in keys.items()}
+        click.echo(about.sentence)
 
 
 @click.command()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xvirt.cli.manifests import Manifest
-from xvirt.cli.place import Declared, Events, Verdict, Wish
+from xvirt.cli.place import About, Declared, Events, Verdict, Wish
 from xvirt.cli.words import HOST_KIND
 from xvirt.client.blocking import NodeClient
 from xvirt.model.errors import NotFound
@@ -26,6 +26,14 @@ from xvirt.model.exchange import (
 from xvirt.model.kinds import Kind
 from xvirt.model.meta import Scope
 
+_VERSIONS = {
+    "name": "nodeName",
+    "version": "xvirtVersion",
+    "libvirt": "libvirtVersion",
+    "qemu": "qemuVersion",
+    "accelerator": "accelerator",
+}
+
 
 class NodePlace:
     """Implements `Place`. `client` is for what only a node has."""
@@ -34,6 +42,13 @@ class NodePlace:
 
     def __init__(self, client: NodeClient) -> None:
         self.client = client
+
+    def about(self) -> About:
+        status = self.client.node_info().document["status"]
+        found = {name: status[field] for name, field in _VERSIONS.items()}
+        versions = f"libvirt {found['libvirt']}, QEMU {found['qemu']}, {found['accelerator']}"
+        sentence = f"node {found['name']}: {found['version']} ({versions})"
+        return About(word="node", versions=found, sentence=sentence)
 
     def declare(self, manifest: Manifest, wish: Wish) -> Declared:
         before = self._find(manifest.ref)

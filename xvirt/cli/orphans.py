@@ -15,7 +15,7 @@ ORPHAN_WORDS = frozenset({"orphan", "orphans"})
 
 def get_orphans(session: Session, namespace: str, output: str | None, has_headings: bool) -> None:
     """Print those of a namespace (empty: of all) and those of none."""
-    with session.connect_node() as place:
+    with session.connect_node("get orphans") as place:
         found = place.client.list_orphans(namespace)
     listing = Listing(
         kind="OrphanList",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from xvirt.cli.manifests import Manifest
@@ -53,6 +53,15 @@ class Declared:
     waiting_for: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class About:
+    """What the place is: `word` for machines (`node`), its versions by name, and a line for people."""
+
+    word: str
+    versions: Mapping[str, str]
+    sentence: str
+
+
 Events = contextlib.AbstractContextManager[Iterator[WatchEvent]]
 
 
@@ -62,6 +71,9 @@ class Place(Protocol):
     @property
     def poll_s(self) -> float:
         """Pause between two looks of whoever waits."""
+
+    def about(self) -> About:
+        """What it is, and of which versions."""
 
     def declare(self, manifest: Manifest, wish: Wish) -> Declared:
         """Declare a document, or say what that would do."""

@@ -65,7 +65,7 @@ def get(session: Session, /, words: tuple[str, ...], all_namespaces: bool, is_wa
         output=given["output"],
         has_headings=not given["no_headers"],
     )
-    if is_watching and any(kind.name == HOST_KIND for kind in kinds):
+    if is_watching and not session.is_in_cluster and any(kind.name == HOST_KIND for kind in kinds):
         raise WrongWords("a node is not watched; `get hosts` shows what it is now")
     with session.connect() as place:
         if is_watching:

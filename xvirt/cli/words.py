@@ -10,7 +10,7 @@ import click
 from xvirt import API_VERSION
 from xvirt.model.exchange import ObjectRef
 from xvirt.model.fields import Format
-from xvirt.model.kinds import KINDS, Kind, find_kind
+from xvirt.model.kinds import KINDS, SECRET_KIND, Kind, find_kind
 from xvirt.model.meta import Scope
 from xvirt.model.names import DESCRIPTIONS, LABEL
 
@@ -106,7 +106,7 @@ def complete_kinds(_context: click.Context, _parameter: click.Parameter, begun: 
 
 def short_name(ref: ObjectRef) -> str:
     """`virtualmachine.xvirt.io/web`, as kubectl writes it."""
-    return f"{ref.kind.lower()}.{GROUP}/{ref.name}"
+    return f"secret/{ref.name}" if ref.kind == SECRET_KIND else f"{ref.kind.lower()}.{GROUP}/{ref.name}"
 
 
 def plain_name(ref: ObjectRef) -> str:

@@ -264,13 +264,21 @@ class ApiClient:
         """Post an object that the server answers and does not keep (a SubjectAccessReview): not a write."""
         return await self._ask("submit", resource, Key("", ""), body=item)
 
-    async def apply(self, resource: Resource, item: Object, *, subresource: str = "", is_forced: bool = True) -> Object:
+    async def apply(
+        self,
+        resource: Resource,
+        item: Object,
+        *,
+        subresource: str = "",
+        is_forced: bool = True,
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
         """Server-side apply: what `item` holds is this manager's, what it held before and lacks now goes.
 
         The item must hold the object's uid unless it may create one: an apply without it brings a deleted object back. Forced, it takes
-        fields over from other managers; else Conflict names them.
+        fields over from other managers; else Conflict names them. `query` adds what is asked for beside (`dryRun`).
         """
-        query = {"fieldManager": self.manager, "force": "true" if is_forced else "false"}
+        query = {**(query or {}), "fieldManager": self.manager, "force": "true" if is_forced else "false"}
         return await self._ask("apply", resource, key_of(item), query=query, body=item, subresource=subresource)
 
     async def apply_status(self, resource: Resource, item: Object) -> Object:
@@ -302,10 +310,14 @@ class ApiClient:
             "patch", resource, key, query=query, body=body, subresource=subresource, content_type=kind
         )
 
-    async def update(self, resource: Resource, item: Object, *, timeout_s: float = CALL_TIMEOUT_S) -> Object:
-        """Replace the whole object. With its resourceVersion inside, a newer object raises Conflict."""
+    async def update(
+        self, resource: Resource, item: Object, *, subresource: str = "", timeout_s: float = CALL_TIMEOUT_S
+    ) -> Object:
+        """Replace the whole object. With its resourceVersion inside, a newer object raises Conflict. `subresource` as for `create`."""
         query = {"fieldManager": self.manager}
-        return await self._ask("update", resource, key_of(item), query=query, body=item, timeout_s=timeout_s)
+        return await self._ask(
+            "update", resource, key_of(item), query=query, body=item, subresource=subresource, timeout_s=timeout_s
+        )
 
     async def delete(
         self,
