@@ -173,7 +173,7 @@ def is_up(directory: Path) -> bool:
 def _has_fabric(directory: Path) -> bool:
     record = directory / "pids" / _FABRIC
     fabric = read_record(record) if record.exists() else None
-    return fabric is not None and fabric.is_alive() and bool(children_of(fabric))
+    return fabric is not None and fabric.has_become("unshare") and bool(children_of(fabric))
 
 
 def _fabric_process(directory: Path) -> Process:

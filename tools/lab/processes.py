@@ -31,6 +31,13 @@ class Process:
         stat = _read_stat(self.pid)
         return stat is not None and stat.start_ticks == self.start_ticks and stat.state not in "ZX"
 
+    def has_become(self, program: str) -> bool:
+        """Whether it runs this program by now. Until then it is the shell that records it, and has that one's `mv` as a child."""
+        try:
+            return self.is_alive() and Path(f"/proc/{self.pid}/comm").read_text().strip() == program
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def send(self, number: int) -> None:
         """Signal it if it is still that process. The pidfd closes the gap between the look and the signal."""
         try:

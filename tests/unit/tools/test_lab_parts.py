@@ -131,6 +131,18 @@ def test_a_spawned_process_is_on_record_with_its_children(tmp_path: Path) -> Non
             one.wait_gone(10)
 
 
+def test_a_process_on_record_has_become_its_program_once_it_is_no_shell_any_more(tmp_path: Path) -> None:
+    process = spawn_recorded(["sleep", "600"], tmp_path / "pids" / "it", tmp_path / "log")
+    try:
+        wait_until(lambda: process.has_become("sleep"), 10, "the shell to be replaced")
+        assert children_of(process) == []
+        assert not process.has_become("sh")
+    finally:
+        process.send(signal.SIGKILL)
+        process.wait_gone(10)
+    assert not process.has_become("sleep")
+
+
 def test_a_record_of_an_earlier_boot_or_a_torn_one_names_nobody(tmp_path: Path) -> None:
     record = tmp_path / "record"
     stat = Path("/proc/self/stat").read_text()
