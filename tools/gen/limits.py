@@ -54,6 +54,7 @@ HELD_BY: Mapping[tuple[str, str], str] = {
     ("nodeplugin/server_calls.py", "Thread"): "two for each console: `STREAMS_MAX`",
     ("nodeplugin/server_images.py", "Thread"): "one for each upload: `STREAMS_MAX`",
     ("nodeplugin/server_streams.py", "Thread"): "one for each listener",
+    ("xvirt/cli/cluster/loop.py", "Thread"): "one for each command",
     ("xvirt/client/blocking.py", "Thread"): "two for each console that the client has open",
     ("xvirt/client/images.py", "SimpleQueue"): "answers of one upload: one for each attempt",
     ("xvirt/model/fields.py", "cache"): "one entry for each class of the model",
