@@ -220,6 +220,66 @@ def test_fault_02_with_any_single_write_or_its_answer_lost_it_ends_where_the_und
         assert more <= writes + 2
 
 
+def test_fault_03_with_watches_frozen_at_any_single_event_it_ends_where_the_undisturbed_run_does() -> None:
+    with VirtualTime() as time:
+        expected, writes, _ = _states(time)
+    number, is_reached = 0, True
+    while is_reached:
+        number += 1
+        frozen: list[bool] = []
+
+        def disturb(life: Life, number: int = number, frozen: list[bool] = frozen) -> None:
+            left = [number]
+
+            def at_event(_: str, __: Object) -> bool:
+                left[0] -= 1
+                if left[0] == 0:
+                    frozen.append(True)
+                    life.server.faults.freeze_watches()
+                    asyncio.get_running_loop().call_later(30, life.server.faults.thaw)
+                return False
+
+            life.server.faults.drop_event(at_event, times=-1)
+
+        with VirtualTime() as time:
+            states, more, _ = _states(time, disturb)
+        is_reached = bool(frozen)
+        assert states == expected, f"frozen at event {number}"
+        assert more <= writes + 3, "what an old view asks for is refused, not done"
+    assert number > 7
+
+
+def test_fault_05_with_any_single_event_lost_it_ends_right_within_an_hour() -> None:
+    number, is_reached = 0, True
+    while is_reached:
+        number += 1
+        lost: list[bool] = []
+
+        async def main(life: Life, number: int = number, lost: list[bool] = lost) -> None:
+            left = [number]
+
+            def is_it(_: str, __: Object) -> bool:
+                left[0] -= 1
+                return left[0] == 0 and not lost.append(True)  # type: ignore[func-returns-value]
+
+            await life.settled()
+            life.server.faults.drop_event(is_it, times=1)
+            life.make(size=1)
+            life.make(key=Key("ns", "two"), size=1)
+            await life.settled()
+            life.make(size=2)
+            life.server.remove(THINGS, Key("ns", "two"))
+            await asyncio.sleep(4000)
+            thing, config = life.end_state()
+            assert thing["status"]["observedGeneration"] == 2, f"lost event {number}"
+            assert config["data"] == {"size": "2"}
+
+        with VirtualTime() as time:
+            _live(time, main)
+        is_reached = bool(lost)
+    assert number > 7
+
+
 def test_fault_03_on_an_old_view_nothing_of_a_newer_object_is_destroyed(time: VirtualTime) -> None:
     async def main(life: Life) -> None:
         await _create(life)
