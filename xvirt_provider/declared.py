@@ -22,6 +22,7 @@ class Declared(Resource, module="xvirt", name="Declared"):
     """One declared object of a node or of a cluster."""
 
     KIND: str
+    metadata: pulumi.Output[Mapping[str, Any]]
 
     def __init__(
         self,
@@ -41,6 +42,11 @@ class Declared(Resource, module="xvirt", name="Declared"):
         props = {**_node_inputs(declaration, common.get("node")), **dict.fromkeys(self._outputs())}
         opts = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(additional_secret_outputs=[SECRETS]), opts)
         super().__init__(Provider(), resource_name, props, opts)
+
+    @property
+    def object_name(self) -> pulumi.Output[str]:
+        """Name of the object, which a preview knows. What names it by this is made after it and unmade before it."""
+        return self.metadata.apply(lambda found: str(found["name"]))
 
     def _outputs(self) -> tuple[str, ...]:
         """Names of outputs that are no inputs; Pulumi asks for each of them to be named beforehand."""

@@ -45,6 +45,8 @@ def describe_replacement(found: Difference, olds: Mapping[str, Any], collision: 
 
 
 def _field(change: FieldDifference) -> str:
+    if change.path.endswith("]") and None in (change.old, change.new):
+        return f"{change.path} {'is added' if change.old is None else 'is taken out'}"
     if _is_hidden(change):
         return f"{change.path} changes"
     return f"{change.path} {_shown(change.old)} -> {_shown(change.new)}"

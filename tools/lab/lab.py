@@ -14,7 +14,7 @@ from tools.lab.errors import LabError
 from tools.lab.fabric import build_bridge
 from tools.lab.node import Node, end_recorded, isolate, module_command
 from tools.lab.processes import Process, children_of, read_record, spawn_recorded, wait_until
-from tools.lab.settings import CLIENT_NAME, CLUSTER_CLIENTS
+from tools.lab.settings import CLIENT_NAME, CLUSTER_CLIENTS, STACKS_CLIENT_NAME
 from tools.lab.spec import BASE_DIRECTORY, Accelerator, LabSpec, Lifetime, Services
 
 _STATE_FILE = "lab.json"
@@ -121,7 +121,7 @@ class Lab:
         # Imported here: a lab without plugins does not need the product.
         from xvirt.client.pki import init_pki
 
-        clients = [CLIENT_NAME, *(CLUSTER_CLIENTS if self.spec.cluster else ())]
+        clients = [CLIENT_NAME, STACKS_CLIENT_NAME, *(CLUSTER_CLIENTS if self.spec.cluster else ())]
         init_pki(self.pki, nodes=self.spec.node_names, clients=clients)
 
     def _start_fabric(self) -> Process:

@@ -9,6 +9,8 @@ import yaml
 from tools.lab.spec import PLUGIN_PORT, Accelerator, LabSpec, NodePaths, QemuUser, node_address
 
 CLIENT_NAME = "admin"
+STACKS_CLIENT_NAME = "stacks"
+"""Acts for Pulumi stacks, as `admin` acts for people."""
 CLUSTER_CLIENTS = ("xvirt-operator", "xvirt-gateway")
 """Who calls the nodes for a cluster."""
 _PROFILES = ["restricted", "baseline", "privileged"]
@@ -63,7 +65,11 @@ def node_config(name: str, address: str, accelerator: Accelerator, cluster: str 
         "defaultPool": {"name": "default", "path": "/var/lib/xvirt/pool"},
         "listen": f"{address}:{PLUGIN_PORT}",
         "tls": {"certificate": f"{pki}/{name}.crt", "key": f"{pki}/{name}.key", "clientCa": f"{pki}/ca.crt"},
-        "clients": [_client(CLIENT_NAME, "local"), *(_client(name, cluster) for name in CLUSTER_CLIENTS if cluster)],
+        "clients": [
+            _client(CLIENT_NAME, "local"),
+            _client(STACKS_CLIENT_NAME, "*/*/*"),
+            *(_client(name, cluster) for name in CLUSTER_CLIENTS if cluster),
+        ],
         "authorities": ["local", "*/*/*", *([cluster] if cluster else [])],
         "resyncIntervalSeconds": 300,
         "reflection": False,

@@ -11,7 +11,8 @@ from tests.unit.cli.live_node import LiveNode
 from xvirt.cli.manifests import Sources, read_manifests
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir())
+FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and not (path / "Pulumi.yaml").exists())
+"""Those for the command line; programs are run by tests/unit/provider/test_stacks.py and tests/pulumi."""
 IMAGE = "/var/lib/xvirt/images/guest.qcow2"
 ISO = "/var/lib/xvirt/images/installer.iso"
 

@@ -80,6 +80,18 @@ def test_row_99_each_property_is_told_with_what_it_costs(plugin: Plugin) -> None
     assert any("update memory to 96Mi live [live]" in line for line in told), told
 
 
+def test_row_99_what_comes_and_goes_is_told_by_its_name(plugin: Plugin) -> None:
+    lan = {**inputs("lan"), "kind": "VirtualNetwork"}
+    hosts = {"hosts": [{"ip": "192.0.2.7", "hostnames": ["a"]}]}
+    spec = {"mode": "Isolated", "subnets": [{"address": "192.0.2.1/24"}]}
+    made = plugin.create({**lan, "spec": {**spec, "dns": hosts}})
+    other = {"hosts": [{"ip": "192.0.2.8", "hostnames": ["b"]}]}
+    plugin.diff(made, {**lan, "spec": {**spec, "dns": other}})
+    told = plugin.told()
+    assert "VirtualNetwork default/lan: spec.dns.hosts[192.0.2.7] is taken out [live]" in told
+    assert "VirtualNetwork default/lan: spec.dns.hosts[192.0.2.8] is added [live]" in told
+
+
 def test_row_99_what_may_hold_secrets_is_named_and_not_shown(plugin: Plugin) -> None:
     made = plugin.create(inputs(spec={"cloudInit": {"networkData": {"inline": "password: one"}}}))
     wished = inputs(
