@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pulumi.stack import Stack
 from tools.lab import Node
+from tools.pulumi.stack import Stack
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "10-pulumi"
 URL = "http://192.168.180.11/"

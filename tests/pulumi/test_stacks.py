@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.pulumi.stack import Stack
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.settings import STACKS_CLIENT_NAME
+from tools.pulumi.stack import Stack
 
 STACKS = Path(__file__).resolve().parents[2] / "stacks"
 

@@ -68,6 +68,7 @@ def test_a_cluster_is_served_through_its_operator_and_gateway_alone() -> None:
     assert config["authorities"] == ["local", "*/*/*", "6ba7b810-9dad-41d1-80b4-00c04fd430c8"]
     served = {client["commonName"]: client["authority"] for client in config["clients"]}
     assert served.pop("admin") == "local"
+    assert served.pop("stacks") == "*/*/*"
     assert set(served.values()) == {"6ba7b810-9dad-41d1-80b4-00c04fd430c8"}
     assert set(served) == {"xvirt-operator", "xvirt-gateway"}
 
