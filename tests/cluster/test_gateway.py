@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.deployment import documents, rendered
-from tests.cluster.kubectl import Kubectl
+from tests.cluster.kubectl import Kubectl, Plugin, install_plugin
 from tests.unit.cli.live_node import eventually
 from tests.unit.gateway.cluster import HOST, SPEC, ClusterNode, tls_files
 from tools.cluster import gateway
@@ -74,6 +76,10 @@ class Behind:
     def api_of(self, user: str) -> Api:
         """Calls of somebody."""
         return Api(self.plane.kubeconfig_for(user, Identity(user)))
+
+    def plugin_of(self, user: str, directory: Path) -> Plugin:
+        """The same by kubectl's plugin, which is put into a directory."""
+        return Plugin(install_plugin(directory), self.plane.kubeconfig_for(user, Identity(user)), PLACE)
 
     def kubectl_of(self, user: str) -> Kubectl:
         """The same by kubectl."""
@@ -289,3 +295,20 @@ def test_the_manifests_of_the_gateway_are_accepted(behind: Behind) -> None:
     told = kubectl("apply", *options, "-f", "-", stdin=rendered("gateway")).stdout.splitlines()
     assert len(told) == len(documents("gateway"))
     assert "deployment.apps/xvirt-gateway serverside-applied (server dry run)" in told
+
+
+def test_row_102_kubectl_xvirt_start_vm(behind: Behind, editor: Api, tmp_path: Path) -> None:
+    uid = behind.declare("started", runStrategy="Manual")
+    plugin = behind.plugin_of("act-editor", tmp_path)
+    for verb, done, state in (("start", "started", "Running"), ("stop", "stopped", "Stopped")):
+        told = plugin(verb, "vm", "started")
+        assert (told.returncode, told.stdout) == (0, f"virtualmachine.xvirt.io/started {done}\n"), told.stderr
+        assert behind.node.state(uid) == state
+    assert re.search(r"\n  stop +Succeeded ", plugin("describe", "vm", "started").stdout)
+
+
+def test_row_87_kubectl_xvirt_start_vm_of_who_may_only_look(behind: Behind, tmp_path: Path) -> None:
+    behind.declare("watched")
+    told = behind.plugin_of("act-viewer", tmp_path)("stop", "vm", "watched")
+    assert told.returncode == 6
+    assert 'User "act-viewer" cannot update resource "virtualmachines/stop"' in told.stderr
