@@ -15,17 +15,15 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.deployment import documents, rendered
+from tests.cluster.deployment import documents
 from tests.cluster.kubectl import Kubectl, Plugin, install_plugin
 from tests.unit.cli.live_node import eventually
-from tests.unit.gateway.cluster import HOST, SPEC, ClusterNode, tls_files
-from tools.cluster import gateway
+from tests.unit.gateway.cluster import HOST, SPEC, ClusterNode
 from tools.cluster.api import Api, ApiRefused, Json
 from tools.cluster.controlplane import ControlPlane
-from tools.cluster.gateway import GatewaySpec
 from tools.cluster.pki import FRONT_PROXY, Identity, issue
+from tools.cluster.processes import GATEWAY, ProcessSpec, Started, start_gateway
 from tools.cluster.services import wait_for
-from tools.cluster.spec import free_ports
 from xvirt.client.pki import init_pki
 from xvirt.model.exchange import ObjectRef
 
@@ -36,6 +34,12 @@ LEASE = {
     "metadata": {"name": "xvirt-operator", "namespace": "xvirt-system"},
     "spec": {"holderIdentity": "operator-1", "leaseTransitions": 3},
 }
+API_SERVICE = {
+    "apiVersion": "apiregistration.k8s.io/v1",
+    "kind": "APIService",
+    "metadata": {"name": "v1alpha1.subresources.xvirt.io"},
+}
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": GATEWAY, "namespace": "xvirt-system"}}
 WALK = [
     ("pause", "Paused"),
     ("resume", "Running"),
@@ -55,7 +59,8 @@ class Behind:
 
     plane: ControlPlane
     node: ClusterNode
-    spec: GatewaySpec
+    pki: Path
+    gateway: Started
 
     def declare(self, name: str, *, is_on_node: bool = True, **spec: Any) -> str:
         """A machine, placed on the host as the operator would; its uid."""
@@ -115,24 +120,34 @@ def behind(installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory) ->
     """A node, the gateway's process, and the API server that knows of it."""
     directory = tmp_path_factory.mktemp("node")
     pki = directory / "pki"
-    init_pki(pki, [HOST], ["xvirt-gateway"])
+    init_pki(pki, [HOST], [GATEWAY])
     (directory / "state").mkdir()
     node = ClusterNode(directory / "state", installed.uid, pki)
     node.start()
-    first, second = free_ports(2)
-    spec = GatewaySpec(tls_files(pki, "xvirt-gateway"), (first, second))
+    api = installed.api
     try:
-        gateway.start_gateway(installed, spec)
-        installed.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
-        installed.api.create(LEASE)
-        installed.api.create(host(f"127.0.0.1:{node.port}"))
+        api.delete(SERVICE)  # of pods, which are not here
+        started = start_gateway(installed, ProcessSpec(GATEWAY, pki))
+        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+        api.create(LEASE)
+        api.create(host(f"127.0.0.1:{node.port}"))
         for user, role in (("act-viewer", "view"), ("act-editor", "edit")):
-            installed.api.create(binding(user, role))
-        yield Behind(installed, node, spec)
+            api.create(binding(user, role))
+        wait_for(partial(is_available, api), _WAIT_S, "the API server to find the gateway")
+        yield Behind(installed, node, pki, started)
     finally:
-        gateway.unregister(installed.api)
-        installed.services.stop(gateway.NAME)
+        if api.find(API_SERVICE) is not None:
+            api.delete(API_SERVICE)
+        api.delete(SERVICE)
+        api.create(next(item for item in documents("gateway") if item["kind"] == "Service"))
+        installed.services.stop(GATEWAY)
         node.stop()
+
+
+def is_available(api: Api) -> bool:
+    """Whether the API server says that the gateway answers."""
+    conditions = (api.read(API_SERVICE).get("status") or {}).get("conditions") or ()
+    return any(item["type"] == "Available" and item["status"] == "True" for item in conditions)
 
 
 @pytest.fixture
@@ -247,7 +262,7 @@ def ask_directly(behind: Behind, certificate: str) -> int:
     if certificate:
         context.load_cert_chain(pki / f"{certificate}.crt", pki / f"{certificate}.key")
     headers = {"X-Remote-User": "admin", "X-Remote-Group": "system:masters", "Content-Type": "application/json"}
-    url = f"https://localhost:{behind.spec.ports[0]}{path('ghost', 'start')}"
+    url = f"https://localhost:{behind.gateway.listen.rpartition(':')[2]}{path('ghost', 'start')}"
     request = urllib.request.Request(url, b"{}", headers, method="PUT")
     try:
         with urllib.request.urlopen(request, context=context, timeout=_WAIT_S) as answer:
@@ -259,24 +274,18 @@ def ask_directly(behind: Behind, certificate: str) -> int:
 
 
 def test_two_replicas_answer_alike(behind: Behind, editor: Api) -> None:
-    """A second process with the same config but its ports: what the first was asked, the second answers."""
     behind.declare("shared")
     answer = editor.call("PUT", path("shared", "reset"), {"operationId": "shared-1"})
-    config = behind.plane.spec.directory / f"{gateway.NAME}.yaml"
-    text = config.read_text()
-    first, second = free_ports(2)
-    other = config.with_name("second.yaml")
-    for old, new in zip(behind.spec.ports, (first, second), strict=True):
-        text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
-    other.write_text(text)
-    behind.plane.services.start("second-gateway", [str(gateway.program()), "--config", str(other)])
+    plane = behind.plane
     try:
-        gateway.register(behind.plane, first)
+        start_gateway(plane, ProcessSpec(GATEWAY, behind.pki, "second-gateway"))
+        plane.services.stop(GATEWAY)
         again = eventually(partial(_ask_again, editor))
         assert again["metadata"] == answer["metadata"]
     finally:
-        gateway.register(behind.plane, behind.spec.ports[0])
-        behind.plane.services.stop("second-gateway")
+        plane.services.stop("second-gateway")
+        behind.gateway = start_gateway(plane, ProcessSpec(GATEWAY, behind.pki))
+        eventually(partial(_ask_again, editor))
     ref = ObjectRef(kind="VirtualMachine", namespace=PLACE, name="shared")
     operations = behind.node.service.describe(behind.node.caller, ref).operations
     assert [item.id for item in operations] == ["shared-1"]
@@ -287,14 +296,6 @@ def _ask_again(editor: Api) -> Json | None:
         return editor.call("PUT", path("shared", "reset"), {"operationId": "shared-1"})
     except ApiRefused:
         return None
-
-
-def test_the_manifests_of_the_gateway_are_accepted(behind: Behind) -> None:
-    kubectl = Kubectl(behind.plane.kubeconfig, "")
-    options = ("--server-side", "--force-conflicts", "--dry-run=server")
-    told = kubectl("apply", *options, "-f", "-", stdin=rendered("gateway")).stdout.splitlines()
-    assert len(told) == len(documents("gateway"))
-    assert "deployment.apps/xvirt-gateway serverside-applied (server dry run)" in told
 
 
 def test_row_102_kubectl_xvirt_start_vm(behind: Behind, editor: Api, tmp_path: Path) -> None:
