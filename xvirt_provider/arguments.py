@@ -547,6 +547,111 @@ class LivenessProbeArgs(TypedDict, total=False):
     """Time for the guest to shut down before it is powered off; absent: the machine's own. In s. Changed live."""
 
 
+class SelectorRequirementArgs(TypedDict, total=False):
+    """One condition on a label."""
+
+    key: Required[pulumi.Input[str]]
+    """Label's key. Changed live."""
+    operator: Required[pulumi.Input[Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]]]
+    """How its value is compared. Changed live."""
+    values: pulumi.Input[Sequence[pulumi.Input[str]]]
+    """With what; none for Exists and DoesNotExist. Changed live."""
+
+
+class NodeSelectorTermArgs(TypedDict, total=False):
+    """All conditions of one term must hold."""
+
+    match_expressions: pulumi.Input[Sequence[pulumi.Input[SelectorRequirementArgs]]]
+    """On the host's labels. Changed live."""
+
+
+class NodeSelectorArgs(TypedDict, total=False):
+    """One of the terms must hold."""
+
+    node_selector_terms: Required[pulumi.Input[Sequence[pulumi.Input[NodeSelectorTermArgs]]]]
+    """Terms. Changed live."""
+
+
+class PreferredNodeArgs(TypedDict, total=False):
+    """A term that counts for a host."""
+
+    weight: Required[pulumi.Input[int]]
+    """How much. Changed live."""
+    preference: Required[pulumi.Input[NodeSelectorTermArgs]]
+    """The term. Changed live."""
+
+
+class NodeAffinityArgs(TypedDict, total=False):
+    """Which hosts a machine wants, by their labels."""
+
+    required_during_scheduling_ignored_during_execution: pulumi.Input[NodeSelectorArgs]
+    """Must hold. Changed live."""
+    preferred_during_scheduling_ignored_during_execution: pulumi.Input[Sequence[pulumi.Input[PreferredNodeArgs]]]
+    """Had better hold. Changed live."""
+
+
+class LabelSelectorArgs(TypedDict, total=False):
+    """Machines by their labels: all conditions must hold."""
+
+    match_labels: pulumi.Input[Mapping[str, pulumi.Input[str]]]
+    """Labels and values. Changed live."""
+    match_expressions: pulumi.Input[Sequence[pulumi.Input[SelectorRequirementArgs]]]
+    """Conditions. Changed live."""
+
+
+class PodAffinityTermArgs(TypedDict, total=False):
+    """Near to, or far from, other machines (and pods): near is one value of a label of hosts."""
+
+    label_selector: pulumi.Input[LabelSelectorArgs]
+    """Which machines; absent: none. Changed live."""
+    topology_key: Required[pulumi.Input[str]]
+    """Label of hosts, such as `kubernetes.io/hostname`. Changed live."""
+    namespaces: pulumi.Input[Sequence[pulumi.Input[str]]]
+    """Their namespaces; none: the machine's own. Changed live."""
+
+
+class PreferredPodsArgs(TypedDict, total=False):
+    """A term that counts for a host."""
+
+    weight: Required[pulumi.Input[int]]
+    """How much. Changed live."""
+    pod_affinity_term: Required[pulumi.Input[PodAffinityTermArgs]]
+    """The term. Changed live."""
+
+
+class PodAffinityArgs(TypedDict, total=False):
+    """As in a pod. Machines' holders have their machines' labels, so terms may speak of either."""
+
+    required_during_scheduling_ignored_during_execution: pulumi.Input[Sequence[pulumi.Input[PodAffinityTermArgs]]]
+    """Must hold. Changed live."""
+    preferred_during_scheduling_ignored_during_execution: pulumi.Input[Sequence[pulumi.Input[PreferredPodsArgs]]]
+    """Had better hold. Changed live."""
+
+
+class AffinityArgs(TypedDict, total=False):
+    """As in a pod."""
+
+    node_affinity: pulumi.Input[NodeAffinityArgs]
+    """By hosts' labels. Changed live."""
+    pod_affinity: pulumi.Input[PodAffinityArgs]
+    """Near to machines. Changed live."""
+    pod_anti_affinity: pulumi.Input[PodAffinityArgs]
+    """Far from machines. Changed live."""
+
+
+class TopologySpreadConstraintArgs(TypedDict, total=False):
+    """As in a pod: how evenly machines are spread over hosts, or groups of hosts."""
+
+    max_skew: pulumi.Input[int]
+    """Most and fewest may differ by so many. Default: 1. Changed live."""
+    topology_key: Required[pulumi.Input[str]]
+    """Label of hosts that groups them. Changed live."""
+    when_unsatisfiable: pulumi.Input[Literal["DoNotSchedule", "ScheduleAnyway"]]
+    """What becomes of a machine that cannot be placed so. Default: DoNotSchedule. Changed live."""
+    label_selector: pulumi.Input[LabelSelectorArgs]
+    """Which machines count; absent: none. Changed live."""
+
+
 class TolerationArgs(TypedDict, total=False):
     """As in a pod."""
 
@@ -568,6 +673,10 @@ class PlacementArgs(TypedDict, total=False):
     """The one host. Changed by replacing."""
     node_selector: pulumi.Input[Mapping[str, pulumi.Input[str]]]
     """Labels that the host must have. Changed live."""
+    affinity: pulumi.Input[AffinityArgs]
+    """Hosts and neighbours that it wants or shuns. Changed live."""
+    topology_spread_constraints: pulumi.Input[Sequence[pulumi.Input[TopologySpreadConstraintArgs]]]
+    """How machines are spread. Changed live."""
     tolerations: pulumi.Input[Sequence[pulumi.Input[TolerationArgs]]]
     """Taints that are put up with. Changed live."""
     priority_class_name: pulumi.Input[str]

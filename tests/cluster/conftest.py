@@ -7,12 +7,17 @@ import pytest
 
 from tests.cluster import deployment
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.operators import PATIENCE_S, Machines
 from tools.cluster.api import Api
 from tools.cluster.controlplane import ControlPlane
+from tools.cluster.fakehosts import FakeHosts
+from tools.cluster.fakehosts.group import HostOptions
 from tools.cluster.install import install_crds
+from tools.cluster.nodes import add_nodes
+from tools.cluster.services import wait_for
 from tools.cluster.spec import ControlPlaneSpec, NodeWatch
 
-_NODE_WATCH = NodeWatch(lease_interval_s=1.0, grace_s=6.0, look_interval_s=1.0)
+_NODE_WATCH = NodeWatch(lease_interval_s=1.0, grace_s=6.0, look_interval_s=1.0, namespace_sync_s=5.0)
 _numbers = itertools.count(1)
 
 
@@ -44,9 +49,31 @@ def namespace(api: Api) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A second control plane with all of deploy/kustomize/default, whose policies would be in the way of other tests."""
-    with ControlPlane.up(ControlPlaneSpec(tmp_path_factory.mktemp("installed"))) as plane:
+    spec = ControlPlaneSpec(tmp_path_factory.mktemp("installed"), node_watch=NodeWatch(namespace_sync_s=5.0))
+    with ControlPlane.up(spec) as plane:
         deployment.install(plane)
         yield plane
+
+
+@pytest.fixture(scope="session")
+def hosts(installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHosts]:
+    """Three hosts in memory that are Nodes of the second control plane. Who needs an operator starts one."""
+    options = HostOptions(authority=installed.uid)
+    with FakeHosts(["host-a", "host-b", "host-c"], tmp_path_factory.mktemp("pki"), options) as made:
+        add_nodes(installed.api, made.node_specs)
+        yield made
+
+
+@pytest.fixture
+def machines(installed: ControlPlane) -> Iterator[Machines]:
+    """Machines of a namespace of the test's own in the second control plane. An operator must still run when they go."""
+    name = f"machines-{next(_numbers)}"
+    document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    installed.api.create(document)
+    made = Machines(installed, name)
+    yield made
+    installed.api.delete(document)
+    wait_for(lambda: installed.api.find(document) is None, PATIENCE_S, f"namespace {name} to be gone")
 
 
 @pytest.fixture

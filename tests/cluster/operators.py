@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,8 +17,10 @@ from typing import Any
 
 import yaml
 
+from tests.cluster.kubectl import Kubectl
 from tools.cluster.api import Api, Json
 from tools.cluster.controlplane import ControlPlane
+from tools.cluster.fakehosts import FakeHosts
 from tools.cluster.pki import Identity
 from tools.cluster.services import wait_for
 
@@ -142,14 +144,17 @@ def running(spec: OperatorSpec) -> Iterator[OperatorProcess]:
             process.stop()
 
 
-@dataclasses.dataclass(frozen=True)
 class Machines:
     """Machines of one namespace, as a test looks at them."""
 
-    api: Api
-    namespace: str
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane = plane
+        self.api: Api = plane.api
+        self.namespace = namespace
+        self.kubectl = Kubectl(plane.kubeconfig, namespace)
 
     def document(self, name: str, **spec: Any) -> Json:
+        """A small machine's manifest; `annotations` and `labels` are its metadata's."""
         metadata: Json = {"name": name, "namespace": self.namespace}
         for part in ("annotations", "labels"):
             if part in spec:
@@ -157,14 +162,23 @@ class Machines:
         wanted = {"cpu": {"cores": 1}, "memory": {"size": "64Mi"}, **spec}
         return {"apiVersion": "xvirt.io/v1alpha1", "kind": "VirtualMachine", "metadata": metadata, "spec": wanted}
 
-    def create(self, name: str, **spec: Any) -> Json:
-        return self.api.create(self.document(name, **spec))
+    def create(self, name: str, **spec: Any) -> str:
+        """Its uid."""
+        return str(self.api.create(self.document(name, **spec))["metadata"]["uid"])
 
     def read(self, name: str) -> Json:
         return self.api.read(self.document(name))
 
     def find(self, name: str) -> Json | None:
         return self.api.find(self.document(name))
+
+    def names(self) -> list[str]:
+        """Of all machines that are there."""
+        found = self.api.list("xvirt.io/v1alpha1", "VirtualMachine", self.namespace)
+        return [item["metadata"]["name"] for item in found]
+
+    def change(self, name: str, **spec: Any) -> None:
+        self.api.merge(self.document(name), {"spec": spec})
 
     def delete(self, name: str, **options: Any) -> None:
         self.api.delete(self.document(name), **options)
@@ -176,24 +190,48 @@ class Machines:
         items = self.status(name).get("conditions") or ()
         return next((item for item in items if item["type"] == kind), {})
 
+    def host_of(self, name: str) -> str:
+        return str(self.status(name).get("nodeName") or "")
+
     def holders(self, name: str = "") -> list[Json]:
         """Holder pods of one machine, or of all."""
         selector = f"xvirt.io/vm-name={name}" if name else "xvirt.io/vm-uid"
         return self.api.list("v1", "Pod", self.namespace, labelSelector=selector)
 
+    def events(self, reason: str) -> list[Json]:
+        """Events of this namespace."""
+        found = self.api.list("events.k8s.io/v1", "Event", self.namespace)
+        return [event for event in found if event["reason"] == reason]
+
+    def host(self, name: str) -> Json:
+        """A VirtualHost's status."""
+        found = self.api.find(self.host_document(name)) or {}
+        return dict(found.get("status") or {})
+
+    def host_document(self, name: str) -> Json:
+        return {"apiVersion": "xvirt.io/v1alpha1", "kind": "VirtualHost", "metadata": {"name": name}}
+
+    def label(self, **labels: str | None) -> None:
+        """Of the namespace."""
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        self.api.merge(document, {"metadata": {"labels": labels}})
+
     def until(self, is_so: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> None:
-        wait_for(is_so, timeout_s, what)
+        wait_for(lambda: bool(is_so()), timeout_s, what)
 
     def wait_running(self, *names: str, timeout_s: float = PATIENCE_S) -> None:
         for name in names:
-            self.until(partial(self._is_ready, name), f"{name} to run: {self.status(name)}", timeout_s)
+            self.until(partial(self.is_ready, name), f"{name} to run", timeout_s)
 
-    def _is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str) -> bool:
         return bool(self.condition(name, "Ready").get("status") == "True")
 
     def wait_gone(self, *names: str) -> None:
         for name in names:
-            self.until(lambda name=name: self.find(name) is None and not self.holders(name), f"{name} to be gone")  # type: ignore[misc]
+            self.until(partial(self.is_gone, name), f"{name} to be gone")
+
+    def is_gone(self, name: str) -> bool:
+        return self.find(name) is None and not self.holders(name)
 
 
 def kubeconfig_of_operator(plane: ControlPlane) -> Path:
@@ -201,6 +239,6 @@ def kubeconfig_of_operator(plane: ControlPlane) -> Path:
     return plane.kubeconfig_for("operator", ACCOUNT)
 
 
-def settle_s(seconds_s: float) -> None:
-    """Let real time pass where its passing is what is tested (a lease that runs out)."""
-    time.sleep(seconds_s)
+def where(hosts: FakeHosts, uid: str) -> list[str]:
+    """Hosts on which a machine runs."""
+    return [name for name in hosts if uid in hosts[name].running]

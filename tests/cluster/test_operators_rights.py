@@ -68,7 +68,7 @@ def _live(plane: ControlPlane, hosts: FakeHosts) -> None:
     api = plane.api
     api.create(deployment.namespace("lived"))
     api.create(_secret())
-    machines = Machines(api, "lived")
+    machines = Machines(plane, "lived")
     machines.create("web", cloudInit={"userData": {"secret": "first-boot"}})
     machines.create("refused", nics=[{"name": "lan", "network": "missing"}])
     machines.wait_running("web")

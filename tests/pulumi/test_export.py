@@ -46,7 +46,7 @@ def test_row_103_an_exported_program_takes_over_what_runs_and_changes_nothing(
     make_stack: Callable[[], Stack], declared: Declared, node: Node, foreign: str
 ) -> None:
     before = _picture(node, foreign)
-    argv = [Path(sys.executable).with_name("xvirt"), "--node", f"unix://{node.socket_path}"]
+    argv = [str(Path(sys.executable).with_name("xvirt")), "--node", f"unix://{node.socket_path}"]
     program = subprocess.run([*argv, "export", "--to", "pulumi", DOMAIN], text=True, capture_output=True, check=True)
     stack = make_stack()
     stack.write(program.stdout)

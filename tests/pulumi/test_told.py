@@ -58,7 +58,14 @@ def _refused_by_xvirt(node: Node, spec: dict[str, Any], file: Path) -> list[tupl
     metadata = {"name": "web"}
     document = {"apiVersion": "xvirt.io/v1alpha1", "kind": "VirtualMachine", "metadata": metadata, "spec": spec}
     file.write_text(yaml.safe_dump(document))
-    argv = [Path(sys.executable).with_name("xvirt"), "--node", f"unix://{node.socket_path}", "apply", "-f", file]
+    argv = [
+        str(Path(sys.executable).with_name("xvirt")),
+        "--node",
+        f"unix://{node.socket_path}",
+        "apply",
+        "-f",
+        str(file),
+    ]
     done = subprocess.run(argv, text=True, capture_output=True, timeout=60)
     assert done.returncode == 3, done
     lines = [line.partition(f"{file.name}:1: ")[2] for line in done.stderr.splitlines() if f"{file.name}:1: " in line]

@@ -98,6 +98,7 @@ def _controller_manager(directory: Path, ports: Ports, watch: NodeWatch) -> list
         "--leader-elect=false",
         f"--node-monitor-grace-period={watch.grace_s:g}s",
         f"--node-monitor-period={watch.look_interval_s:g}s",
+        f"--namespace-sync-period={watch.namespace_sync_s:g}s",
         f"--kube-api-qps={_CLIENT_QPS}",
         f"--kube-api-burst={_CLIENT_BURST}",
         "--profiling=false",

@@ -23,11 +23,13 @@ class Lifetime(StrEnum):
 
 @dataclass(frozen=True)
 class NodeWatch:
-    """How soon the controller manager tells that a node is silent. Defaults are Kubernetes' own; tests want it sooner."""
+    """How soon the controller manager tells that a node is silent, and looks again at namespaces that are being deleted. Defaults are
+    Kubernetes' own; tests want it sooner."""
 
     lease_interval_s: float = 10.0
     grace_s: float = 50.0
     look_interval_s: float = 5.0
+    namespace_sync_s: float = 300.0
 
 
 @dataclass(frozen=True)

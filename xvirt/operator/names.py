@@ -22,6 +22,10 @@ PROFILE_LABEL = "xvirt.io/policy-profile"
 NODE_PORT_ANNOTATION = "xvirt.io/node-port"
 """On a Node: port of its node plugin."""
 
+HOLDS_ANNOTATION = "xvirt.io/holds"
+DIGEST_ANNOTATION = "xvirt.io/holder-digest"
+"""On a holder pod: the machine's size that it was made for, and the digest of all that it asks the scheduler for."""
+
 FORCE_DELETE_ANNOTATION = "xvirt.io/force-delete"
 """On a machine that is being deleted, `true`: do not wait for a host that cannot be reached; power off at once on one that can."""
 

@@ -31,7 +31,7 @@ from xvirt.operator.machines.decide import (
     deletion_subject,
 )
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
-from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_document
+from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document
 from xvirt.operator.machines.records import (
     Delivery,
     Holder,
@@ -54,7 +54,7 @@ from xvirt.operator.runtime.clock import format_time
 from xvirt.operator.runtime.controller import Requeue
 from xvirt.operator.runtime.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from xvirt.operator.runtime.recorder import Recorder
-from xvirt.operator.runtime.resources import PODS, SECRETS, Key, Object, key_of, uid_of, version_of
+from xvirt.operator.runtime.resources import PODS, SECRETS, Key, Object, is_deleting, key_of, uid_of, version_of
 from xvirt.operator.runtime.writer import StatusWriter
 
 log = logging.getLogger(__name__)
@@ -171,6 +171,7 @@ class MachineController:
     def _scene(self, item: Object, memo: _Memo) -> Scene:
         machine = read_machine(item)
         links = self._parts.links
+        namespace = self._parts.namespaces.get(Key("", machine.namespace))
         holders = tuple(
             read_holder(pod)
             for pod in self._parts.pods.by_index(BY_MACHINE, f"{machine.namespace}/{machine.name}")
@@ -186,9 +187,10 @@ class MachineController:
             namesakes=tuple(seen for seen in named if seen.view.uid != machine.node_uid),
             reaches={host: links.reach(host) for host in hosts},
             sessions={host: links.session(host) for host in hosts},
-            wanted=self._wanted(machine),
+            wanted=self._wanted(machine, holders),
             epoch=self._parts.epoch(),
             is_settled=links.is_settled,
+            is_namespace_ending=namespace is not None and is_deleting(namespace),
             is_fresh=memo.fresh_version == machine.version,
             delivered=memo.delivered,
             gone_from=memo.gone_from,
@@ -198,14 +200,19 @@ class MachineController:
             now_s=self._clock.monotonic_s(),
         )
 
-    def _wanted(self, machine: Machine) -> Wanted:
+    def _wanted(self, machine: Machine, holders: tuple[Holder, ...]) -> Wanted:
         declared = self._declared(machine)
         problem: XvirtError | None = None
+        holds = holder = ""
         try:
-            find_needs(machine.spec, self._parts.settings)
+            holds = find_needs(machine.spec, self._parts.settings).size
+            if any(not each.host for each in holders):
+                holder = holder_digest(machine, self._parts.settings, machine.recorded_host)
         except XvirtError as error:
             problem = error
         return Wanted(
+            holds=holds,
+            holder=holder,
             digest=digest_of(declared),
             has_secrets=bool(declared.secrets),
             profile=declared.profile,

@@ -111,7 +111,7 @@ SHOWN_WITHIN_S = 30.0
 def decide(scene: Scene) -> Decision:
     """The next effect for one machine."""
     machine = scene.machine
-    if machine.is_deleting:
+    if machine.is_deleting or scene.is_namespace_ending:
         return _remove(scene)
     if not machine.has_finalizer:
         return Decision(AddFinalizer())
@@ -154,6 +154,8 @@ def _find_room(scene: Scene) -> Decision:
         return _create_holder(scene, CreateHolder())
     if len(waiting) > 1:
         return Decision(DiscardHolder(max(waiting, key=lambda holder: (holder.created, holder.uid))))
+    if waiting[0].digest != wanted.holder:
+        return Decision(DiscardHolder(waiting[0]))
     if waiting[0].obstacle:
         return _tell(scene, Verdict(reason="Unschedulable", message=waiting[0].obstacle))
     return DONE
@@ -280,24 +282,31 @@ def _tell_trouble(scene: Scene, trouble: Trouble, view: NodeView | None) -> Deci
 
 
 def _keep_room(scene: Scene, host: str) -> Decision:
-    """A holder on the machine's host, whatever became of the last one."""
-    fit = [holder for holder in scene.holders if not holder.is_spent and _fits(holder, host)]
-    unfit = [holder for holder in scene.holders if not holder.is_spent and not _fits(holder, host)]
-    spent = tuple(holder for holder in scene.holders if holder.is_spent)
+    """A holder on the machine's host, as large as the machine is, whatever became of the last one."""
+    unfit = [holder for holder in scene.holders if not holder.is_spent and not _fits(holder, scene, host)]
     if unfit:
         return Decision(DiscardHolder(unfit[0]))
+    fit = [holder for holder in scene.holders if not holder.is_spent and not _is_outgrown(holder, scene)]
+    spent = tuple(holder for holder in scene.holders if holder.is_spent or _is_outgrown(holder, scene))
     if len(fit) > 1:
         return Decision(DiscardHolder(max(fit, key=lambda holder: (not holder.host, holder.created, holder.uid))))
     replaceable = [holder for holder in spent if holder.is_ended or (fit and fit[0].host)]
     if fit and replaceable:
         return Decision(DiscardHolder(replaceable[0]))
-    if fit:
+    if fit or scene.wanted.problem is not None:
         return DONE
     return _create_holder(scene, CreateHolder(pin=host, spent=spent), is_quiet=True)
 
 
-def _fits(holder: Holder, host: str) -> bool:
-    return holder.host == host or (not holder.host and holder.pinned_to == host)
+def _is_outgrown(holder: Holder, scene: Scene) -> bool:
+    """Whether the machine is larger or smaller now than what the holder was made for: its successor needs room of its own for a moment."""
+    return bool(holder.host) and scene.wanted.problem is None and holder.holds != scene.wanted.holds
+
+
+def _fits(holder: Holder, scene: Scene, host: str) -> bool:
+    if holder.host:
+        return holder.host == host
+    return holder.pinned_to == host and (scene.wanted.problem is not None or holder.digest == scene.wanted.holder)
 
 
 # deletion
@@ -318,7 +327,8 @@ def _remove(scene: Scene) -> Decision:
         left_behind = ""
     if scene.holders:
         return Decision(DiscardHolder(scene.holders[0]))
-    return Decision(ReleaseFinalizer(left_behind)) if machine.has_finalizer else DONE
+    # In a namespace that ends its own deletion comes last.
+    return Decision(ReleaseFinalizer(left_behind)) if machine.has_finalizer and machine.is_deleting else DONE
 
 
 def _may_leave(scene: Scene, host: str) -> bool:

@@ -9,7 +9,7 @@ from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
 from xvirt.operator.nodes.views import NodeView
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
-from xvirt.operator.runtime.resources import Key, Object, key_of
+from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
 
 TOLD = frozenset(("Adopted", "ReleaseDomain"))
 """Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
@@ -34,7 +34,7 @@ class MachineFollower:
         parts.links.subscribe_events(self._event_seen)
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if new is not None and (old is None or _profile(old) != _profile(new)):
+        if new is not None and (old is None or _meaning(old) != _meaning(new)):
             self._enqueue(self._parts.machines.by_index(BY_NAMESPACE, new["metadata"]["name"]))
 
     def secret_changed(self, secret: Key) -> None:
@@ -72,5 +72,6 @@ def _machine_of(pod: Object) -> list[Key]:
     return [Key(pod["metadata"]["namespace"], name)] if name else []
 
 
-def _profile(namespace: Object) -> str:
-    return str((namespace["metadata"].get("labels") or {}).get(PROFILE_LABEL) or "")
+def _meaning(namespace: Object) -> tuple[str, bool]:
+    """What machines make of their namespace."""
+    return str((namespace["metadata"].get("labels") or {}).get(PROFILE_LABEL) or ""), is_deleting(namespace)

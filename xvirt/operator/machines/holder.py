@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +18,11 @@ from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.records import Holder, Machine, part_of
 from xvirt.operator.names import (
+    DIGEST_ANNOTATION,
     EXTENDED_PREFIX,
     FINALIZER,
     HOLDER_CONTAINER,
+    HOLDS_ANNOTATION,
     HOST_LABEL,
     MEMORY_RESOURCE,
     PINNED_ANNOTATION,
@@ -39,6 +42,12 @@ _STAY = tuple(
     for taint in ("not-ready", "unreachable")
 )
 """Whether a host is lost is the operator's to judge, by proof; the cluster's own eviction would only hide that a machine runs there."""
+_IS_HOST = (
+    {"key": HOST_LABEL, "operator": "Exists"},
+    {"key": HOST_LABEL, "operator": "NotIn", "values": ["false"]},
+)
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _FOREIGN_LABELS = ("app.kubernetes.io/managed-by", "pod-template-hash", "controller-revision-hash")
 
 
@@ -66,6 +75,11 @@ class Needs:
     memory_bytes: int
     vcpus: int
     guest_mib: int
+
+    @property
+    def size(self) -> str:
+        """The machine's own size, whatever is asked for it."""
+        return f"{self.vcpus} vCPUs, {self.guest_mib} MiB"
 
     @property
     def requests(self) -> dict[str, str]:
@@ -108,6 +122,8 @@ def holder_document(
 ) -> dict[str, Any]:
     """The pod. `pin`: the only host that may have it, where the machine is there already or its spec says so."""
     is_placed = bool(pin)
+    spec = _pod_spec(machine, settings, pin or machine.wished_host, is_placed=is_placed)
+    annotations = {HOLDS_ANNOTATION: find_needs(machine.spec, settings).size, DIGEST_ANNOTATION: _digest(spec)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -115,12 +131,21 @@ def holder_document(
             "name": holder_name(machine, spent),
             "namespace": machine.namespace,
             "labels": _labels(machine),
-            "annotations": {PINNED_ANNOTATION: pin} if pin else {},
+            "annotations": {**annotations, PINNED_ANNOTATION: pin} if pin else annotations,
             "finalizers": [FINALIZER],
             "ownerReferences": [_owner(machine)],
         },
-        "spec": _pod_spec(machine, settings, pin or machine.wished_host, is_placed=is_placed),
+        "spec": spec,
     }
+
+
+def holder_digest(machine: Machine, settings: HolderSettings, pin: str) -> str:
+    """`Holder.digest` of the holder that the machine should have."""
+    return _digest(_pod_spec(machine, settings, pin or machine.wished_host, is_placed=bool(pin)))
+
+
+def _digest(spec: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _labels(machine: Machine) -> dict[str, str]:
@@ -161,8 +186,9 @@ def _pod_spec(machine: Machine, settings: HolderSettings, host: str, *, is_place
     }
     if not spec["priorityClassName"]:
         del spec["priorityClassName"]
-    if placement.get("nodeSelector") and not is_placed:
-        spec["nodeSelector"] = dict(placement["nodeSelector"])
+    if not is_placed:
+        wished = ("nodeSelector", "topologySpreadConstraints")
+        spec |= {name: placement[name] for name in wished if placement.get(name)}
     return spec
 
 
@@ -183,17 +209,26 @@ def _container(needs: Needs, settings: HolderSettings) -> dict[str, Any]:
 
 def _affinity(placement: Mapping[str, Any], host: str, *, is_placed: bool) -> dict[str, Any]:
     """The wishes of a machine that has no host yet. One that has a host asks for room there and for nothing else."""
-    term: dict[str, Any] = {
-        "matchExpressions": [
-            {"key": HOST_LABEL, "operator": "Exists"},
-            {"key": HOST_LABEL, "operator": "NotIn", "values": ["false"]},
-        ]
-    }
-    if host:
-        term["matchFields"] = [{"key": "metadata.name", "operator": "In", "values": [host]}]
     if is_placed:
-        term.pop("matchExpressions")
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+        return {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [_named(host)]}}}
+    wished = part_of(placement, "affinity")
+    of_nodes = part_of(wished, "nodeAffinity")
+    # Each of the user's terms is an alternative: what every host must be goes into all of them.
+    terms = part_of(of_nodes, _REQUIRED).get("nodeSelectorTerms") or [{}]
+    made: dict[str, Any] = {_REQUIRED: {"nodeSelectorTerms": [_on_hosts(term, host) for term in terms]}}
+    if of_nodes.get(_PREFERRED):
+        made[_PREFERRED] = of_nodes[_PREFERRED]
+    others = {name: wished[name] for name in ("podAffinity", "podAntiAffinity") if wished.get(name)}
+    return {"nodeAffinity": made, **others}
+
+
+def _on_hosts(term: Mapping[str, Any], host: str) -> dict[str, Any]:
+    expressions = [*(term.get("matchExpressions") or ()), *_IS_HOST]
+    return {"matchExpressions": expressions, **(_named(host) if host else {})}
+
+
+def _named(host: str) -> dict[str, Any]:
+    return {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [host]}]}
 
 
 def _tolerations(placement: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,8 +9,10 @@ from typing import Any
 from xvirt.model.errors import XvirtError
 from xvirt.operator.names import (
     ADOPT_ANNOTATION,
+    DIGEST_ANNOTATION,
     FINALIZER,
     FORCE_DELETE_ANNOTATION,
+    HOLDS_ANNOTATION,
     PINNED_ANNOTATION,
 )
 from xvirt.operator.nodes.state import Reach, Session, Sighting
@@ -92,7 +94,7 @@ class Holder:
     """A machine's pod: it holds the room that the machine takes on its host.
 
     `host`: the node that it is bound to. `pinned_to`: the only one that it may be bound to. `obstacle`: the scheduler's word on why it
-    is not bound.
+    is not bound. `holds`: the machine's size that it was made for; `digest`: of all that it asks for.
     """
 
     namespace: str
@@ -106,6 +108,8 @@ class Holder:
     has_finalizer: bool = True
     obstacle: str = ""
     created: str = ""
+    holds: str = ""
+    digest: str = ""
 
     @property
     def is_spent(self) -> bool:
@@ -121,6 +125,7 @@ class Holder:
 def read_holder(item: Mapping[str, Any]) -> Holder:
     """From the API server's pod."""
     metadata, status = item["metadata"], item.get("status") or {}
+    annotations = metadata.get("annotations") or {}
     conditions: Sequence[Mapping[str, Any]] = status.get("conditions") or ()
     scheduled = next((one for one in conditions if one.get("type") == "PodScheduled"), {})
     return Holder(
@@ -129,20 +134,28 @@ def read_holder(item: Mapping[str, Any]) -> Holder:
         uid=metadata.get("uid") or "",
         version=metadata.get("resourceVersion") or "",
         host=(item.get("spec") or {}).get("nodeName") or "",
-        pinned_to=(metadata.get("annotations") or {}).get(PINNED_ANNOTATION, ""),
+        pinned_to=annotations.get(PINNED_ANNOTATION, ""),
         phase=status.get("phase") or "Pending",
         is_deleting=bool(metadata.get("deletionTimestamp")),
         has_finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         obstacle=str(scheduled.get("message") or "") if scheduled.get("status") == "False" else "",
         created=str(metadata.get("creationTimestamp") or ""),
+        holds=annotations.get(HOLDS_ANNOTATION, ""),
+        digest=annotations.get(DIGEST_ANNOTATION, ""),
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What the machine's node is to hold. `digest`: of document, profile and versions of the Secrets; `problem`: why it cannot be sent."""
+    """What the machine's node is to hold. `digest`: of document, profile and versions of the Secrets; `problem`: why it cannot be sent.
+
+    `holds`: the machine's size, as `Holder.holds` says it; `holder`: digest of the holder that the machine should have, pinned to its host
+    where it has one.
+    """
 
     digest: str = ""
+    holds: str = ""
+    holder: str = ""
     has_secrets: bool = False
     profile: str = ""
     problem: XvirtError | None = None
@@ -173,6 +186,8 @@ class Scene:
 
     `sightings`: where nodes show its node uid. `namesakes`: objects of this cluster with its name and another uid.
     `reaches`: of each host that is named anywhere here. `is_settled`: every host has been asked once since this operator leads.
+    `is_namespace_ending`: its namespace is being deleted, which cannot be taken back. Kubernetes deletes all pods of it, and the machines only
+    once no pod is left.
     `is_fresh`: the machine was read from the API server itself, not from a cache, in just this version.
     `delivered`: what its node has answered to last in this operator's life. `gone_from`: hosts that have answered that they do not have
     it. `is_told`: the status that is wished was written, and differs only by what the API server makes of it. `now`: for `lastTransitionTime`; `now_s`: monotonic.
@@ -187,6 +202,7 @@ class Scene:
     wanted: Wanted = Wanted()
     epoch: int = 0
     is_settled: bool = True
+    is_namespace_ending: bool = False
     is_fresh: bool = False
     delivered: Delivery | None = None
     gone_from: frozenset[str] = frozenset()

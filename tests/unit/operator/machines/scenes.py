@@ -91,6 +91,8 @@ def holder(host: str = "node-a", **more: Any) -> Holder:
         "host": host,
         "phase": "Running" if host else "Pending",
         "created": "2026-01-01T11:00:00Z",
+        "holds": "2 vCPUs, 1024 MiB",
+        "digest": "h1",
     }
     return Holder(**{**given, **more})
 
@@ -113,13 +115,18 @@ def seen(found: NodeView, host: str = "node-a") -> Sighting:
     return Sighting(host, found)
 
 
+def wanted(**more: Any) -> Wanted:
+    given: dict[str, Any] = {"digest": DIGEST, "holds": "2 vCPUs, 1024 MiB", "holder": "h1"}
+    return Wanted(**{**given, **more})
+
+
 def scene(**more: Any) -> Scene:
     """Two hosts that are known well, the second snapshot of the first life of each."""
     given: dict[str, Any] = {
         "machine": machine(),
         "reaches": {"node-a": Reach.SYNCED, "node-b": Reach.SYNCED},
         "sessions": {"node-a": Session("boot-1", 2), "node-b": Session("boot-1", 2)},
-        "wanted": Wanted(digest=DIGEST, profile="restricted"),
+        "wanted": wanted(),
         "epoch": 1,
         "now": NOW,
         "now_s": 1000.0,

@@ -23,6 +23,7 @@ from tests.unit.operator.machines.scenes import (
     seen,
     starting,
     view,
+    wanted,
 )
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.operator.machines.decide import (
@@ -31,17 +32,13 @@ from xvirt.operator.machines.decide import (
     AdoptOn,
     ApplyOn,
     CreateHolder,
-    DeleteOn,
     DiscardHolder,
     PutStatus,
     Refresh,
-    ReleaseFinalizer,
     decide,
-    decide_orphans,
-    deletion_subject,
 )
-from xvirt.operator.machines.records import Delivery, Scene, Trouble, Wanted
-from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
+from xvirt.operator.machines.records import Delivery, Scene, Trouble
+from xvirt.operator.names import FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session
 
 FORCED = {FORCE_DELETE_ANNOTATION: "true"}
@@ -156,17 +153,17 @@ def test_what_differs_from_the_nodes_view_is_applied(older: dict[str, Any]) -> N
 
 
 def test_secrets_are_given_once_in_the_life_of_both_processes() -> None:
-    wanted = Wanted(digest=DIGEST, has_secrets=True)
-    assert effect(converged(wanted=wanted)) == ApplyOn("node-a")
-    assert decide(converged(wanted=wanted, delivered=Delivery(DIGEST, SESSION))) == DONE
-    assert decide(converged(wanted=wanted, delivered=Delivery(DIGEST, Session("boot-1", 1)))) == DONE
-    rebooted = converged(wanted=wanted, delivered=Delivery(DIGEST, Session("boot-0", 2)))
+    given = wanted(has_secrets=True)
+    assert effect(converged(wanted=given)) == ApplyOn("node-a")
+    assert decide(converged(wanted=given, delivered=Delivery(DIGEST, SESSION))) == DONE
+    assert decide(converged(wanted=given, delivered=Delivery(DIGEST, Session("boot-1", 1)))) == DONE
+    rebooted = converged(wanted=given, delivered=Delivery(DIGEST, Session("boot-0", 2)))
     assert effect(rebooted) == ApplyOn("node-a")
 
 
 def test_a_changed_secret_is_a_changed_machine() -> None:
-    wanted = Wanted(digest="d2", has_secrets=True)
-    assert effect(converged(wanted=wanted, delivered=Delivery(DIGEST, SESSION))) == ApplyOn("node-a")
+    given = wanted(digest="d2", has_secrets=True)
+    assert effect(converged(wanted=given, delivered=Delivery(DIGEST, SESSION))) == ApplyOn("node-a")
 
 
 def test_row_81_a_machine_that_is_to_be_off_keeps_its_holder_and_its_host() -> None:
@@ -234,7 +231,7 @@ def test_a_refused_machine_is_stalled_with_the_nodes_words_and_tried_again_later
 def test_a_refused_change_leaves_what_the_node_says_of_the_running_machine() -> None:
     given = converged(
         machine=placed(status=running(), generation=2),
-        wanted=Wanted(digest="d2"),
+        wanted=wanted(digest="d2"),
         call_trouble=dataclasses.replace(refused(), subject="d2"),
     )
     told = status(given)
@@ -244,7 +241,7 @@ def test_a_refused_change_leaves_what_the_node_says_of_the_running_machine() -> 
 
 
 def test_a_refusal_counts_for_just_what_was_refused() -> None:
-    given = scene(machine=placed(), holders=(holder(),), call_trouble=refused(), wanted=Wanted(digest="d2"))
+    given = scene(machine=placed(), holders=(holder(),), call_trouble=refused(), wanted=wanted(digest="d2"))
     assert effect(given) == ApplyOn("node-a")
 
 
@@ -260,7 +257,7 @@ def test_a_node_that_is_busy_is_waited_for() -> None:
 
 def test_a_spec_without_a_size_gets_no_room() -> None:
     problem = InvalidSpec([Problem("spec.memory.size", "is no size")])
-    told = status(scene(wanted=Wanted(problem=problem)))
+    told = status(scene(wanted=wanted(problem=problem)))
     assert conditions(told)["Stalled"] == "True"
     assert "spec.memory.size" in told["conditions"][0]["message"]
 
@@ -398,6 +395,30 @@ def test_of_two_fit_holders_the_bound_one_stays() -> None:
     assert effect(converged(holders=(waiting, holder()))) == DiscardHolder(waiting)
 
 
+def test_a_waiting_holder_that_asks_for_something_else_than_the_machine_wants_now_is_made_anew() -> None:
+    old = holder("", digest="h0", obstacle="no node has that label")
+    assert effect(scene(holders=(old,))) == DiscardHolder(old)
+    pinned = holder("", pinned_to="node-a", digest="h0")
+    assert effect(converged(holders=(pinned,))) == DiscardHolder(pinned)
+
+
+def test_row_06_a_machine_that_grew_gets_a_larger_holder_before_the_small_one_goes() -> None:
+    small = holder(holds="1 vCPUs, 512 MiB")
+    assert effect(converged(holders=(small,))) == CreateHolder(pin="node-a", spent=(small,))
+    waiting = holder("", uid="pod-2", pinned_to="node-a")
+    assert decide(converged(holders=(small, waiting))) == DONE
+    bound = holder(uid="pod-2")
+    assert effect(converged(holders=(small, bound))) == DiscardHolder(small)
+
+
+def test_a_holder_is_left_alone_while_nobody_can_say_how_large_the_machine_is() -> None:
+    problem = InvalidSpec([Problem("spec.memory.size", "is no size")])
+    given = converged(wanted=wanted(problem=problem, holds="", holder=""))
+    assert isinstance(effect(given), PutStatus)
+    assert effect(dataclasses.replace(given, is_told=True)) is None
+    assert effect(dataclasses.replace(given, is_told=True, holders=())) is None
+
+
 # taking over
 
 
@@ -431,142 +452,3 @@ def test_row_10_an_adopted_machine_stays_itself_when_the_annotation_is_gone() ->
 
 def test_row_10_an_annotation_that_comes_later_makes_no_other_machine_of_it() -> None:
     assert adopting(status=running()).node_uid == UID
-
-
-# the way out
-
-
-def deleting(**more: Any) -> Scene:
-    given: dict[str, Any] = {"machine": placed(status=running(), is_deleting=True)}
-    return converged(**{**given, **more})
-
-
-def test_a_deleted_machine_is_deleted_on_its_host_first() -> None:
-    assert effect(deleting()) == DeleteOn("node-a", UID)
-
-
-def test_a_deletion_that_is_under_way_is_told_and_waited_for() -> None:
-    going = view(starting(), is_deleting=True)
-    delivered = Delivery(deletion_subject("node-a", deleting().machine), SESSION)
-    told = status(deleting(sightings=(seen(going),), delivered=delivered))
-    assert told["printableStatus"] == "Terminating"
-    assert conditions(told) == {"Ready": "False", "Reconciling": "True", "Stalled": "False"}
-
-
-def test_a_node_that_was_restarted_is_told_of_the_deletion_once_more() -> None:
-    delivered = Delivery(deletion_subject("node-a", deleting().machine), Session("boot-0", 2))
-    assert effect(deleting(delivered=delivered)) == DeleteOn("node-a", UID)
-
-
-def test_what_a_host_no_longer_shows_is_asked_for_once_more_before_anything_is_let_go() -> None:
-    assert effect(deleting(sightings=())) == DeleteOn("node-a", UID)
-
-
-def test_the_holder_goes_after_the_hosts_own_answer_and_the_finalizer_last() -> None:
-    gone = deleting(sightings=(), gone_from=frozenset({"node-a"}))
-    assert effect(gone) == DiscardHolder(holder())
-    assert effect(dataclasses.replace(gone, holders=())) == ReleaseFinalizer()
-
-
-def test_a_machine_that_never_had_a_host_goes_at_once() -> None:
-    assert effect(scene(machine=machine(is_deleting=True))) == ReleaseFinalizer()
-    waiting = holder("")
-    assert effect(scene(machine=machine(is_deleting=True), holders=(waiting,))) == DiscardHolder(waiting)
-
-
-def test_holders_go_even_where_the_finalizer_is_gone_already() -> None:
-    given = deleting(
-        machine=placed(is_deleting=True, finalizers=("other",)), sightings=(), gone_from=frozenset({"node-a"})
-    )
-    assert effect(given) == DiscardHolder(holder())
-
-
-@pytest.mark.parametrize("reach", [Reach.LOST, Reach.UNKNOWN])
-def test_a_deletion_waits_for_a_host_that_is_away_and_says_so(reach: Reach) -> None:
-    told = status(lost(deleting(), reach))
-    assert told["conditions"][0]["reason"] == "HostUnreachable"
-    assert "force-delete" in told["conditions"][0]["message"]
-
-
-def test_a_deletion_says_nothing_while_its_host_is_looked_for() -> None:
-    assert decide(lost(deleting(), Reach.CONNECTING)) == DONE
-
-
-@pytest.mark.parametrize("reach", [Reach.LOST, Reach.UNKNOWN])
-def test_a_forced_deletion_leaves_an_unreachable_host_and_says_what_is_left_there(reach: Reach) -> None:
-    said = running(disks=[{"name": "root", "path": "/pool/default_web_root.qcow2"}])
-    forced = placed(status=said, is_deleting=True, annotations=FORCED)
-    given = lost(deleting(machine=forced), reach)
-    assert effect(given) == DiscardHolder(holder())
-    made = effect(dataclasses.replace(given, holders=()))
-    assert isinstance(made, ReleaseFinalizer)
-    for word in ("node-a", "default_web", UID, "/pool/default_web_root.qcow2"):
-        assert word in made.left_behind
-
-
-def test_a_forced_deletion_waits_as_long_as_its_host_is_only_being_looked_for() -> None:
-    given = lost(deleting(machine=placed(is_deleting=True, annotations=FORCED)), Reach.CONNECTING)
-    assert decide(given) == DONE
-
-
-def test_a_forced_deletion_on_a_host_that_is_there_powers_off() -> None:
-    assert effect(deleting(machine=placed(is_deleting=True, annotations=FORCED))) == DeleteOn(
-        "node-a", UID, is_forced=True
-    )
-
-
-def test_forcing_a_deletion_that_is_under_way_is_told_to_the_host() -> None:
-    delivered = Delivery(deletion_subject("node-a", deleting().machine), SESSION)
-    given = deleting(machine=placed(is_deleting=True, annotations=FORCED), delivered=delivered)
-    assert effect(given) == DeleteOn("node-a", UID, is_forced=True)
-
-
-def test_a_deletion_that_the_host_refuses_is_told_and_tried_again() -> None:
-    trouble = Trouble(deletion_subject("node-a", deleting().machine), "Busy", "a copy runs", True, 1003.0)
-    decision = decide(deleting(call_trouble=trouble))
-    assert isinstance(decision.effect, PutStatus)
-    assert decision.look_again_s == 1003.0
-
-
-def test_every_host_that_shows_a_deleted_machine_is_asked_to_let_it_go() -> None:
-    given = deleting(sightings=(seen(view()), seen(view(), "node-b")), gone_from=frozenset({"node-a"}))
-    assert effect(given) == DeleteOn("node-b", UID)
-
-
-def test_an_adopted_machine_is_deleted_by_its_domains_uuid() -> None:
-    given = deleting(machine=placed(status=running(uuid=DOMAIN), is_deleting=True), sightings=())
-    assert effect(given) == DeleteOn("node-a", DOMAIN)
-
-
-def test_a_machine_that_is_only_kept_by_others_finalizers_is_left_alone() -> None:
-    given = deleting(
-        machine=placed(is_deleting=True, finalizers=("other",)),
-        holders=(),
-        sightings=(),
-        gone_from=frozenset({"node-a"}),
-    )
-    assert decide(given) == DONE
-
-
-# holders without a machine
-
-
-def test_a_holder_without_a_machine_stays_while_its_host_shows_one() -> None:
-    assert decide_orphans((holder(),), (seen(view()),), {"node-a": Reach.SYNCED}) == DONE
-
-
-def test_a_holder_without_a_machine_stays_while_its_host_is_away() -> None:
-    for reach in (Reach.LOST, Reach.CONNECTING):
-        assert decide_orphans((holder(),), (), {"node-a": reach}) == DONE
-
-
-def test_a_holder_without_a_machine_goes_where_its_host_has_none() -> None:
-    assert decide_orphans((holder(),), (), {"node-a": Reach.SYNCED}).effect == DiscardHolder(holder())
-    waiting = holder("")
-    assert decide_orphans((waiting,), (), {}).effect == DiscardHolder(waiting)
-
-
-def test_every_effect_of_a_machine_that_is_deleted_is_one_of_the_way_out() -> None:
-    for found in (scene(machine=machine(is_deleting=True)), deleting(), lost(deleting())):
-        assert isinstance(effect(found), DeleteOn | DiscardHolder | ReleaseFinalizer | PutStatus)
-    assert FINALIZER in deleting().machine.finalizers

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.operator.machines.scenes import UID, holder, machine
 from xvirt.model.errors import InvalidSpec
-from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_document, holder_name
+from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document, holder_name
 from xvirt.operator.machines.records import read_holder
 from xvirt.operator.names import FINALIZER, VM_NAME_LABEL, VM_UID_LABEL
 
@@ -158,6 +158,54 @@ def test_it_is_not_evicted_because_its_node_is_not_heard() -> None:
         ("node.kubernetes.io/not-ready", "NoExecute", None),
         ("node.kubernetes.io/unreachable", "NoExecute", None),
     }
+
+
+def test_row_05_affinity_is_the_pods_and_every_alternative_is_on_a_host() -> None:
+    term = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
+    other = {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    preferred = "preferredDuringSchedulingIgnoredDuringExecution"
+    near = {"labelSelector": {"matchLabels": {"app": "db"}}, "topologyKey": "kubernetes.io/hostname"}
+    wished: dict[str, Any] = {
+        "nodeAffinity": {
+            required: {"nodeSelectorTerms": [term, other]},
+            preferred: [{"weight": 1, "preference": term}],
+        },
+        "podAffinity": {required: [near]},
+        "podAntiAffinity": {preferred: [{"weight": 5, "podAffinityTerm": near}]},
+    }
+    spread = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]
+    placement = {"affinity": wished, "topologySpreadConstraints": spread}
+    given = machine(spec={**machine().spec, "placement": placement})
+    spec = document(given)["spec"]
+    terms = spec["affinity"]["nodeAffinity"][required]["nodeSelectorTerms"]
+    assert [item["matchExpressions"][0]["values"] for item in terms] == [["a"], ["b"]]
+    assert all({"key": "xvirt.io/host", "operator": "Exists"} in item["matchExpressions"] for item in terms)
+    assert spec["affinity"]["nodeAffinity"][preferred] == wished["nodeAffinity"][preferred]
+    assert spec["affinity"]["podAffinity"] == wished["podAffinity"]
+    assert spec["affinity"]["podAntiAffinity"] == wished["podAntiAffinity"]
+    assert spec["topologySpreadConstraints"] == spread
+    pinned = document(given, pin="node-a")["spec"]
+    assert set(pinned["affinity"]) == {"nodeAffinity"}
+    assert "topologySpreadConstraints" not in pinned
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"memory": {"size": "2Gi"}},
+        {"cpu": {"cores": 1}},
+        {"placement": {"nodeSelector": {"a": "b"}}},
+        {"placement": {"host": "node-a"}},
+    ],
+)
+def test_a_holder_says_what_it_was_made_for(change: dict[str, Any]) -> None:
+    one, other = read_holder(document()), read_holder(document(machine(spec={**machine().spec, **change})))
+    assert one.digest == holder_digest(machine(), SETTINGS, "")
+    assert one.digest != other.digest
+    assert one.holds == "2 vCPUs, 1024 MiB"
+    assert (one.holds == other.holds) is ("placement" in change)
+    assert read_holder(document(pin="node-a")).digest == holder_digest(machine(), SETTINGS, "node-a")
 
 
 # what it is
