@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import select
 import ssl
 import threading
 import urllib.parse
@@ -197,6 +198,9 @@ class Api:
         """The thread's connection; dropped by any error, so that the next call begins afresh."""
         kept: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
         access = self._access
+        if kept is not None and _is_dropped(kept):
+            kept.close()
+            kept = None
         connection = kept or http.client.HTTPSConnection(
             access.host, access.port, context=self._context, timeout=self._timeout_s
         )
@@ -210,6 +214,11 @@ class Api:
             connection.close()
             raise
         self._local.connection = connection
+
+
+def _is_dropped(connection: http.client.HTTPSConnection) -> bool:
+    """Whether the server has closed it meanwhile, as one that was restarted has: nobody sends on an idle connection but to end it."""
+    return connection.sock is None or bool(select.select([connection.sock], [], [], 0)[0])
 
 
 def collection_path(api_version: str, kind: str, namespace: str = "") -> str:

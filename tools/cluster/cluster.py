@@ -18,7 +18,7 @@ from tools.cluster.api import Json
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.errors import ClusterError
 from tools.cluster.hosts import HostsSpec, end_hosts, lab_directory, parse_hosts, start_hosts
-from tools.cluster.install import install_base
+from tools.cluster.install import install_base, wait_for_policies
 from tools.cluster.nodes import add_nodes
 from tools.cluster.processes import GATEWAY, OPERATOR, ProcessSpec, start_gateway, start_operator
 from tools.cluster.services import Services, wait_for
@@ -105,6 +105,7 @@ def _build(directory: Path, hosts: HostsSpec, lifetime: Lifetime, tell: Tell) ->
     for node in started.nodes:
         what = f"VirtualHost {node.name} to be Ready; see {plane.services.log(OPERATOR)}"
         wait_for(partial(is_host_ready, plane, node.name), _HOST_TIMEOUT_S, what)
+    wait_for_policies(plane.api)
     partial_file = directory / f"{STATE_FILE}.new"
     partial_file.write_text(json.dumps({"hosts": str(hosts)}))
     partial_file.rename(directory / STATE_FILE)

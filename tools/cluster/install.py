@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tools.cluster.api import Api, Json
+from tools.cluster.api import Api, ApiRefused, Json
 from tools.cluster.errors import ClusterError
 from tools.cluster.services import wait_for
 
@@ -20,6 +20,7 @@ CRDS = REPOSITORY / "crds"
 KUSTOMIZE = REPOSITORY / "deploy" / "kustomize"
 _ESTABLISHED_TIMEOUT_S = 60.0
 _RENDER_TIMEOUT_S = 60.0
+_POLICY_TIMEOUT_S = 90.0
 _MANAGER = "xvirt-install"
 _PARTS = ("base", "gateway")
 _CRD = "CustomResourceDefinition"
@@ -61,6 +62,26 @@ def install_base(api: Api) -> None:
         item for part in _PARTS for item in yaml.load_all(render(KUSTOMIZE / part), yaml.CSafeLoader)
     ]
     _apply(api, [item for item in documents if item["kind"] not in _RUN_HERE])
+
+
+def wait_for_policies(api: Api) -> None:
+    """Until what a namespace's policy profile denies is refused: an API server takes some seconds to begin. Nothing is stored."""
+    overlay = {"devices": {"emulator": "/bin/true"}}
+    probe = {
+        "apiVersion": "xvirt.io/v1alpha1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "policy-probe", "namespace": "default"},
+        "spec": {"memory": {"size": "64Mi"}, "domain": overlay},
+    }
+
+    def is_refused() -> bool:
+        try:
+            api.create(probe, dryRun="All")
+        except ApiRefused as error:
+            return error.reason == "Forbidden"
+        return False
+
+    wait_for(is_refused, _POLICY_TIMEOUT_S, "the policies to be in force")
 
 
 def _apply(api: Api, documents: Sequence[Json]) -> None:
