@@ -18,7 +18,7 @@ from xvirt import API_VERSION
 from xvirt.client.blocking import NodeClient
 from xvirt.model.changes import FieldDifference, field_changes
 from xvirt.model.codec import normalise
-from xvirt.model.errors import DeadlineExceeded, NotFound, Problem, Unavailable, XvirtError
+from xvirt.model.errors import Conflict, DeadlineExceeded, NotFound, Problem, Unavailable, XvirtError
 from xvirt.model.exchange import ApplyCall, ApplyResult, DryRun, ObjectRef, ObjectView, SecretContent, Token
 from xvirt.model.fields import Mutability
 from xvirt.model.kinds import BY_NAME
@@ -192,7 +192,7 @@ def corrected(inputs: Values) -> dict[str, Any]:
 
 
 def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, Any]:
-    result = client.apply(_call(inputs))
+    result = _apply(client, inputs)
     limit_s = float((inputs.get("timeouts") or {}).get(step) or TIMEOUT_S[step])
     view, warning = _wait(client, inputs, result.object, limit_s)
     outputs = outputs_of(inputs, view)
@@ -203,6 +203,16 @@ def _apply_and_wait(client: NodeClient, inputs: Values, step: str) -> dict[str, 
             f"{warning}; it stays as it is, and the next `pulumi up` goes on with it", reason="NotReady"
         )
     return {**outputs, "warning": warning}
+
+
+def _apply(client: NodeClient, inputs: Values) -> ApplyResult:
+    try:
+        return client.apply(_call(inputs))
+    except Conflict as error:
+        if error.reason != "Deleting":
+            raise
+        waits = _state_of(client.get(ref_of(inputs)).document)
+        raise Conflict(f"{error.message}: {waits}", reason=error.reason) from None
 
 
 def _wait(client: NodeClient, inputs: Values, view: ObjectView, limit_s: float) -> tuple[ObjectView, str]:

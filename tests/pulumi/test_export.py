@@ -24,13 +24,13 @@ FOREIGN = f"""<domain type='qemu'><name>{DOMAIN}</name><memory unit='MiB'>32</me
 
 @pytest.fixture
 def foreign(node: Node) -> Iterator[str]:
-    """A running domain that nobody declares; its UUID."""
+    """A running domain that nobody declares; its UUID. Asked for before `declared`, so that it is released before it is removed."""
     node.run(["sh", "-c", "mkdir -p /var/lib/libvirt/images; truncate -s 1M /var/lib/libvirt/images/old.img"])
     node.virsh("define", "/dev/stdin", stdin=FOREIGN)
     node.virsh("start", DOMAIN)
     yield node.virsh("domuuid", DOMAIN).strip()
     node.virsh("destroy", DOMAIN, check=False)
-    node.virsh("undefine", DOMAIN, check=False)
+    node.virsh("undefine", DOMAIN)
 
 
 def _picture(node: Node, uuid: str) -> tuple[bytes, ...]:
@@ -43,7 +43,7 @@ def _picture(node: Node, uuid: str) -> tuple[bytes, ...]:
 
 
 def test_row_103_an_exported_program_takes_over_what_runs_and_changes_nothing(
-    make_stack: Callable[[], Stack], declared: Declared, node: Node, foreign: str
+    make_stack: Callable[[], Stack], foreign: str, declared: Declared, node: Node
 ) -> None:
     before = _picture(node, foreign)
     argv = [str(Path(sys.executable).with_name("xvirt")), "--node", f"unix://{node.socket_path}"]

@@ -13,7 +13,7 @@ from tests.unit.cli.live_node import LiveNode, eventually
 from tests.unit.cli.test_adopt import FIRST, define
 from tests.unit.provider.conftest import inputs
 from xvirt.client.blocking import NodeClient
-from xvirt.model.errors import DeadlineExceeded
+from xvirt.model.errors import Conflict, DeadlineExceeded
 from xvirt.model.exchange import ObjectRef
 from xvirt_provider import core
 from xvirt_provider.waits import CLOUD_INIT_PROBE
@@ -147,6 +147,10 @@ def test_row_99_nobody_waits_for_an_image_that_a_kept_disk_is_based_on(
     warning = core.delete(client, image)
     assert warning.startswith("VirtualImage default/guest is still there: Terminating: volume")
     assert "is used by default_web_root.qcow2" in warning
+    with pytest.raises(
+        Conflict, match=r"apply again once it is gone: Terminating: .* is used by default_web_root.qcow2"
+    ):
+        core.create(client, image)
 
 
 def _image(node: LiveNode) -> dict[str, Any]:
