@@ -111,6 +111,11 @@ class FakeApiServer:
 
     # what tests do as another client
 
+    @property
+    def version(self) -> int:
+        """Changes with every write."""
+        return self._version
+
     def objects(self, resource: Resource) -> list[Object]:
         """All objects of a kind, as copies."""
         stored = self._objects.get(resource.path(), {})

@@ -11,9 +11,14 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
+from xvirt.operator.dependents.following import DependentQueues, index_caches
+from xvirt.operator.dependents.gather import DependentParts
+from xvirt.operator.dependents.needs import Needs
+from xvirt.operator.dependents.records import ALL as DEPENDENTS
+from xvirt.operator.dependents.storage import Storage
 from xvirt.operator.hosts.controller import HostController, HostParts
 from xvirt.operator.hosts.records import HostSettings
-from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
+from xvirt.operator.kinds import RESOURCES, VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.machines.controller import KIND, MachineController, MachineParts
 from xvirt.operator.machines.following import MachineFollower
 from xvirt.operator.machines.holder import HolderSettings
@@ -90,7 +95,13 @@ class Operator:
         self.hosts = Cache(VIRTUAL_HOSTS)
         self.nodes = Cache(NODES, shape_node)
         self.namespaces = Cache(NAMESPACES, shape_names)
-        caches = (self.machines, self.hosts, self.nodes, self.namespaces)
+        self.dependents = {traits.kind: Cache(RESOURCES[traits.kind]) for traits in DEPENDENTS}
+        index_caches(self.dependents)
+        self.needs = Needs()
+        self.machines.subscribe(self.needs.machine_changed)
+        self.dependents["VirtualDisk"].subscribe(self.needs.disk_changed)
+        self.dependents["VirtualImage"].subscribe(self.needs.image_changed)
+        caches = (self.machines, self.hosts, self.nodes, self.namespaces, *self.dependents.values())
         self.reflectors = [Reflector(client, cache) for cache in caches]
         self.reflectors.append(Reflector(client, self.pods, Selection(label=VM_UID_LABEL)))
         self.links: NodeLinks | None = None
@@ -122,13 +133,23 @@ class Operator:
         self.links = links = NodeLinks(self._parts.open_client, self._link_options(authority))
         recorder = Recorder(writes, NAME, self._parts.lease.identity)
         machines = self._machines_at_work(writes, links, recorder)
-        hosts = self._host_controller(writes, links, machines.follower)
+        dependents = self._dependent_queues(writes, links, recorder)
+
+        def settled() -> None:
+            machines.follower.settled()
+            for queues in dependents:
+                queues.settled()
+
+        hosts = self._host_controller(writes, links, settled)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(links.run(), name="links")
             tasks.create_task(recorder.run(), name="recorder")
             tasks.create_task(hosts.run(), name="hosts")
             tasks.create_task(machines.secrets.run(), name="secrets")
             tasks.create_task(machines.controller.run(), name="machines")
+            for queues in dependents:
+                for controller in (queues.objects, queues.errands):
+                    tasks.create_task(controller.run(), name=controller.name)
 
     def _link_options(self, authority: str) -> LinkOptions:
         clock = self._parts.client.clock
@@ -145,6 +166,8 @@ class Operator:
             on_change=lambda key: follower.secret_changed(key),
             is_wanted=lambda key: bool(self.machines.by_index(BY_SECRET, str(key))),
         )
+        disks, pools = (self.dependents[kind] for kind in ("VirtualDisk", "StoragePool"))
+        storage = Storage(disks, pools, self.needs, writes.clock.monotonic_s)
         parts = MachineParts(
             writes=writes,
             machines=self.machines,
@@ -155,14 +178,32 @@ class Operator:
             recorder=recorder,
             epoch=lambda: self.lease.epoch,
             settings=self._parts.holder,
+            storage=storage,
         )
         made, options = MachineController(parts), self._parts.machine_options
         controller = Controller("machines", made.reconcile, options=options, clock=writes.clock, metrics=writes.metrics)
         follower = MachineFollower(parts, controller)
         follower.start()
+        follower.follow_storage(self.needs, disks, pools)
         return _Machines(controller, follower, secrets)
 
-    def _host_controller(self, writes: ApiClient, links: NodeLinks, machines: MachineFollower) -> Controller:
+    def _dependent_queues(self, writes: ApiClient, links: NodeLinks, recorder: Recorder) -> list[DependentQueues]:
+        parts = DependentParts(
+            writes=writes,
+            caches=self.dependents,
+            hosts=self.hosts,
+            namespaces=self.namespaces,
+            links=links,
+            needs=self.needs,
+            recorder=recorder,
+            epoch=lambda: self.lease.epoch,
+        )
+        made = [DependentQueues(traits, parts) for traits in DEPENDENTS]
+        for queues in made:
+            queues.start()
+        return made
+
+    def _host_controller(self, writes: ApiClient, links: NodeLinks, on_settled: Callable[[], None]) -> Controller:
         parts = HostParts(
             writes=writes,
             hosts=self.hosts,
@@ -171,7 +212,7 @@ class Operator:
             links=links,
             is_declared=self._is_declared,
             settings=self._parts.hosts,
-            on_settled=machines.settled,
+            on_settled=on_settled,
         )
         made = HostController(parts)
         options = self._parts.host_options
@@ -182,4 +223,7 @@ class Operator:
 
     def _is_declared(self, view: NodeView) -> bool:
         """Whether the cluster has what a node shows; of kinds that nothing here follows, nobody can say."""
-        return view.key.kind != KIND or self.machines.get(Key(view.key.namespace, view.key.name)) is not None
+        if view.key.kind == KIND:
+            return self.machines.get(Key(view.key.namespace, view.key.name)) is not None
+        cache = self.dependents.get(view.key.kind)
+        return cache is None or cache.by_uid(view.uid) is not None

@@ -20,7 +20,7 @@ from xvirt.operator.nodes.link import NodeClient
 from xvirt.operator.operator import Operator, OperatorParts
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.lease import LeaseOptions
-from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, SECRETS, Key, Object
+from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, NODES, PODS, SECRETS, Key, Object
 
 PATIENCE_S = 900.0
 """Virtual: a wait that ends the test."""
@@ -116,10 +116,11 @@ class Cluster:
 
     async def until(self, is_so: Callable[[], Any], what: str = "") -> None:
         """Wait until something is so. Raises AssertionError where it does not become so."""
-        ends_s = self.time.clock.monotonic_s() + PATIENCE_S
+        since_s = self.time.clock.monotonic_s()
         while not is_so():
-            assert self.time.clock.monotonic_s() < ends_s, what or f"never: {self.describe()}"
-            await asyncio.sleep(0.05)
+            waited_s = self.time.clock.monotonic_s() - since_s
+            assert waited_s < PATIENCE_S, what or f"never: {self.describe()}"
+            await asyncio.sleep(0.01 if waited_s < 2 else 0.2)
 
     async def running(self, key: Key = VM) -> None:
         await self.until(lambda: self.condition("Ready", key).get("status") == "True")
@@ -138,6 +139,20 @@ class Cluster:
             elif now_s - since_s >= calm_s:
                 return
             await asyncio.sleep(0.5)
+
+    async def rest(self, rest_s: float) -> None:
+        """Let time pass."""
+        ends_s = self.time.clock.monotonic_s() + rest_s
+        while self.time.clock.monotonic_s() < ends_s:
+            await asyncio.sleep(1.0)
+
+    def events(self) -> list[Object]:
+        """Events of the cluster."""
+        return self.server.objects(EVENTS)
+
+    def bind(self, pod: Object, host: str) -> None:
+        """Put a pod on a host, as a scheduler does."""
+        self.server.write(PODS, {**pod, "spec": {**pod["spec"], "nodeName": host}})
 
     def _holders_of(self, key: Key) -> list[Object]:
         return [pod for pod in self.holders() if pod["metadata"]["labels"].get("xvirt.io/vm-name") == key.name]

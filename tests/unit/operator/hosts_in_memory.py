@@ -98,6 +98,14 @@ class MemoryHost:
         self._wake()
         self.converge_soon()
 
+    def lose_store(self) -> None:
+        """Kill the plugin's process, and start it anew without its store."""
+        for path in self.world.directory.glob("store.db*"):
+            path.unlink()
+        self.world.boot()
+        self._wake()
+        self.converge_soon()
+
     def _wake(self) -> None:
         for stream in self._streams:
             stream.set()

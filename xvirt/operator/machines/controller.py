@@ -14,6 +14,8 @@ from xvirt.model.errors import RetryLater as NodeRetryLater
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import SecretContent
 from xvirt.model.secrets import parse_secret
+from xvirt.operator.dependents.references import RequiredHosts
+from xvirt.operator.dependents.storage import Storage
 from xvirt.operator.kinds import VIRTUAL_MACHINES
 from xvirt.operator.machines.decide import (
     AddFinalizer,
@@ -32,6 +34,7 @@ from xvirt.operator.machines.decide import (
 )
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
 from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document
+from xvirt.operator.machines.placing import find_hosts
 from xvirt.operator.machines.records import (
     Delivery,
     Holder,
@@ -64,13 +67,16 @@ HOLD_S = 0.5
 """Progress and details that nobody waits for are told together, this long after the first of them."""
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 300.0
+CLAIM_RETRY_S = 0.1
+"""Another machine is about to take a disk of this one to another host: look again once it has."""
 _PASSING = frozenset(("Deleting",))
 """Reasons of refusals that end by themselves."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MachineParts:
-    """What the controller works with. `writes` is guarded by the lease, `epoch` its number."""
+    """What the controller works with. `writes` is guarded by the lease, `epoch` its number. `storage`: tells where disks and pools bind
+    a machine to."""
 
     writes: ApiClient
     machines: Cache
@@ -81,6 +87,7 @@ class MachineParts:
     recorder: Recorder
     epoch: Callable[[], int]
     settings: HolderSettings
+    storage: Storage
 
 
 @dataclasses.dataclass
@@ -126,6 +133,8 @@ class MachineController:
             later = self._hold(decision.effect, memo)
             if later is not None:
                 return later
+            if not self._parts.storage.claim(item, str(decision.effect.status.get("nodeName") or "")):
+                return Requeue(CLAIM_RETRY_S)
             if not await self._status.write(item, decision.effect.status):
                 decision = decide(dataclasses.replace(scene, is_told=True))
         if decision.effect is not None and not isinstance(decision.effect, PutStatus):
@@ -177,6 +186,7 @@ class MachineController:
             for pod in self._parts.pods.by_index(BY_MACHINE, f"{machine.namespace}/{machine.name}")
             if (pod["metadata"].get("labels") or {}).get(VM_UID_LABEL) == machine.uid
         )
+        required = self._parts.storage.required(item)
         sightings = links.sightings(machine.node_uid)
         named = links.sightings_named(ViewKey(KIND, machine.namespace, machine.name))
         hosts = {machine.recorded_host, *(holder.host for holder in holders), *(seen.host for seen in sightings)} - {""}
@@ -187,7 +197,8 @@ class MachineController:
             namesakes=tuple(seen for seen in named if seen.view.uid != machine.node_uid),
             reaches={host: links.reach(host) for host in hosts},
             sessions={host: links.session(host) for host in hosts},
-            wanted=self._wanted(machine, holders),
+            wanted=self._wanted(machine, holders, required),
+            required=required,
             epoch=self._parts.epoch(),
             is_settled=links.is_settled,
             is_namespace_ending=namespace is not None and is_deleting(namespace),
@@ -200,14 +211,15 @@ class MachineController:
             now_s=self._clock.monotonic_s(),
         )
 
-    def _wanted(self, machine: Machine, holders: tuple[Holder, ...]) -> Wanted:
+    def _wanted(self, machine: Machine, holders: tuple[Holder, ...], required: RequiredHosts) -> Wanted:
         declared = self._declared(machine)
         problem: XvirtError | None = None
         holds = holder = ""
         try:
             holds = find_needs(machine.spec, self._parts.settings).size
             if any(not each.host for each in holders):
-                holder = holder_digest(machine, self._parts.settings, machine.recorded_host)
+                pin, hosts = machine.recorded_host, find_hosts(required)
+                holder = holder_digest(machine, self._parts.settings, pin=pin, hosts=() if pin else hosts)
         except XvirtError as error:
             problem = error
         return Wanted(
@@ -262,7 +274,9 @@ class MachineController:
         return Requeue(0.0)
 
     async def _create_holder(self, effect: CreateHolder, scene: Scene, memo: _Memo) -> None:
-        document = holder_document(scene.machine, self._parts.settings, pin=effect.pin, spent=effect.spent)
+        document = holder_document(
+            scene.machine, self._parts.settings, pin=effect.pin, hosts=effect.hosts, spent=effect.spent
+        )
         try:
             made = await self._parts.writes.create(PODS, document)
         except AlreadyExists:

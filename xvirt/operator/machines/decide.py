@@ -18,8 +18,9 @@ import dataclasses
 from typing import Any, TypeAlias
 
 from xvirt.operator.conditions import Status, Verdict, stalled, unknown
+from xvirt.operator.machines.placing import find_hosts, find_obstacle
 from xvirt.operator.machines.records import Delivery, Holder, Machine, Scene, Trouble
-from xvirt.operator.machines.status import is_urgent, node_status, own_status, terminating
+from xvirt.operator.machines.status import is_ready, is_urgent, node_status, own_status, terminating
 from xvirt.operator.nodes.state import Reach, Sighting
 from xvirt.operator.nodes.views import NodeView
 
@@ -40,9 +41,11 @@ class ReleaseFinalizer:
 
 @dataclasses.dataclass(frozen=True)
 class CreateHolder:
-    """`pin`: the host that the machine has already. `spent`: those that it replaces."""
+    """`pin`: the host that the machine has already. `hosts`: those that its disks and pools leave, where they leave not all. `spent`:
+    those that it replaces."""
 
     pin: str = ""
+    hosts: tuple[str, ...] = ()
     spent: tuple[Holder, ...] = ()
 
 
@@ -119,6 +122,8 @@ def decide(scene: Scene) -> Decision:
     if not host:
         return _find_room(scene)
     if machine.recorded_host != host:
+        if not scene.sightings and (misled := _find_misled(scene, host)) is not None:
+            return misled
         chosen = Verdict(reason="Scheduled", message=f"host {host} was chosen", word="Scheduled")
         return Decision(PutStatus(own_status(machine, chosen, scene.now, host=host), is_urgent=True))
     return _keep(scene, host)
@@ -137,6 +142,17 @@ def find_host(scene: Scene) -> str:
 # a machine without a host
 
 
+def _find_misled(scene: Scene, host: str) -> Decision | None:
+    """What is done instead where a holder was bound to a host that will not do: its disks have got their place meanwhile."""
+    obstacle = find_obstacle(scene.required, "")
+    if obstacle is not None:
+        return _tell(scene, obstacle)
+    hosts = find_hosts(scene.required)
+    if not hosts or host in hosts:
+        return None
+    return Decision(DiscardHolder(next(holder for holder in scene.holders if holder.host == host)))
+
+
 def _find_room(scene: Scene) -> Decision:
     machine, wanted = scene.machine, scene.wanted
     if wanted.problem is not None:
@@ -144,6 +160,9 @@ def _find_room(scene: Scene) -> Decision:
     if machine.adopts and not machine.wished_host:
         message = "say in spec.placement.host which host has the domain that is to be taken over"
         return _tell(scene, stalled("AdoptionNeedsHost", message))
+    obstacle = find_obstacle(scene.required, machine.wished_host)
+    if obstacle is not None:
+        return _tell(scene, obstacle)
     if not scene.is_settled:
         return _tell(scene, Verdict(reason="HostsUnknown", message="every host is asked first whether it has it"))
     waiting = [holder for holder in scene.holders if not holder.is_spent]
@@ -151,7 +170,7 @@ def _find_room(scene: Scene) -> Decision:
     if not waiting:
         if spent:
             return Decision(DiscardHolder(spent[0]))
-        return _create_holder(scene, CreateHolder())
+        return _create_holder(scene, CreateHolder(hosts=find_hosts(scene.required)))
     if len(waiting) > 1:
         return Decision(DiscardHolder(max(waiting, key=lambda holder: (holder.created, holder.uid))))
     if waiting[0].digest != wanted.holder:
@@ -211,7 +230,7 @@ def _lost(reach: Reach, host: str) -> Verdict:
 def _keep_applied(scene: Scene, host: str) -> Decision:
     machine, wanted = scene.machine, scene.wanted
     view = scene.view_on(host)
-    obstacle = _find_obstacle(scene, host)
+    obstacle = _find_conflict(scene, host)
     if obstacle is not None:
         return _tell(scene, obstacle, view)
     if wanted.problem is not None:
@@ -230,6 +249,9 @@ def _keep_applied(scene: Scene, host: str) -> Decision:
         return dataclasses.replace(_tell_trouble(scene, trouble, view), look_again_s=trouble.until_s)
     if view is None:
         return Decision(look_again_s=scene.now_s + SHOWN_WITHIN_S)
+    misplaced = scene.required.find_misplaced(host)
+    if misplaced and not is_ready(view.status):
+        return _tell(scene, stalled("DiskElsewhere", misplaced), view)
     return _tell_node(scene, host, view)
 
 
@@ -245,7 +267,7 @@ def needs_apply(view: NodeView | None, scene: Scene, host: str) -> bool:
     return wanted.has_secrets and (given is None or given.session.boot_id != session.boot_id)
 
 
-def _find_obstacle(scene: Scene, host: str) -> Verdict | None:
+def _find_conflict(scene: Scene, host: str) -> Verdict | None:
     others = sorted(seen.host for seen in scene.sightings if seen.host != host)
     if others:
         message = f"it is declared on host {', '.join(others)} as well; look which one runs, and remove the other there"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from xvirt.model.exchange import Event, EventType
+from xvirt.operator.dependents.needs import DISK, Needs, host_of
 from xvirt.operator.machines.controller import KIND, MachineParts
 from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET
 from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
 from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
@@ -32,6 +36,30 @@ class MachineFollower:
         parts.links.subscribe(KIND, self._view_changed)
         parts.links.subscribe_reach(self._reach_changed)
         parts.links.subscribe_events(self._event_seen)
+
+    def follow_storage(self, needs: Needs, disks: Cache, pools: Cache) -> None:
+        """Bring up the machines that a disk or pool binds to hosts, when it comes to bind them differently."""
+
+        def disk_changed(old: Object | None, new: Object | None) -> None:
+            item = new or old
+            if item is not None and (old is None or new is None or _place(old) != _place(new)):
+                self._enqueue_keys(self._parts.storage.affected(key_of(item)))
+
+        def need_changed(kind: str, key: Key) -> None:
+            if kind == DISK:
+                self._enqueue_keys(self._parts.storage.affected(key))
+
+        def pool_changed(old: Object | None, new: Object | None) -> None:
+            if old is None or new is None or old.get("spec") != new.get("spec"):
+                self._enqueue(self._parts.machines.by_index(BY_HOST, ""))
+
+        disks.subscribe(disk_changed)
+        needs.subscribe(need_changed)
+        pools.subscribe(pool_changed)
+
+    def _enqueue_keys(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._controller.enqueue(key, Priority.NODE)
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and (old is None or _meaning(old) != _meaning(new)):
@@ -70,6 +98,10 @@ class MachineFollower:
 def _machine_of(pod: Object) -> list[Key]:
     name = (pod["metadata"].get("labels") or {}).get(VM_NAME_LABEL)
     return [Key(pod["metadata"]["namespace"], name)] if name else []
+
+
+def _place(disk: Object) -> tuple[str, str]:
+    return host_of(disk), str((disk.get("spec") or {}).get("host") or "")
 
 
 def _meaning(namespace: Object) -> tuple[str, bool]:

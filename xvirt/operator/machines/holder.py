@@ -118,12 +118,19 @@ def holder_name(machine: Machine, spent: tuple[Holder, ...] = ()) -> str:
 
 
 def holder_document(
-    machine: Machine, settings: HolderSettings, *, pin: str = "", spent: tuple[Holder, ...] = ()
+    machine: Machine,
+    settings: HolderSettings,
+    *,
+    pin: str = "",
+    hosts: tuple[str, ...] = (),
+    spent: tuple[Holder, ...] = (),
 ) -> dict[str, Any]:
-    """The pod. `pin`: the only host that may have it, where the machine is there already or its spec says so."""
+    """The pod. `pin`: the only host that may have it, where the machine is there already. `hosts`: the only ones that may have it because
+    of its disks and pools; empty: all."""
     is_placed = bool(pin)
-    spec = _pod_spec(machine, settings, pin or machine.wished_host, is_placed=is_placed)
+    spec = _pod_spec(machine, settings, _only(pin or machine.wished_host) or hosts, is_placed=is_placed)
     annotations = {HOLDS_ANNOTATION: find_needs(machine.spec, settings).size, DIGEST_ANNOTATION: _digest(spec)}
+    bound_to = pin or ",".join(hosts)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -131,7 +138,7 @@ def holder_document(
             "name": holder_name(machine, spent),
             "namespace": machine.namespace,
             "labels": _labels(machine),
-            "annotations": {**annotations, PINNED_ANNOTATION: pin} if pin else annotations,
+            "annotations": {**annotations, PINNED_ANNOTATION: bound_to} if bound_to else annotations,
             "finalizers": [FINALIZER],
             "ownerReferences": [_owner(machine)],
         },
@@ -139,13 +146,18 @@ def holder_document(
     }
 
 
-def holder_digest(machine: Machine, settings: HolderSettings, pin: str) -> str:
+def holder_digest(machine: Machine, settings: HolderSettings, *, pin: str, hosts: tuple[str, ...] = ()) -> str:
     """`Holder.digest` of the holder that the machine should have."""
-    return _digest(_pod_spec(machine, settings, pin or machine.wished_host, is_placed=bool(pin)))
+    named = _only(pin or machine.wished_host) or hosts
+    return _digest(_pod_spec(machine, settings, named, is_placed=bool(pin)))
 
 
 def _digest(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _only(host: str) -> tuple[str, ...]:
+    return (host,) if host else ()
 
 
 def _labels(machine: Machine) -> dict[str, str]:
@@ -166,10 +178,10 @@ def _owner(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _pod_spec(machine: Machine, settings: HolderSettings, host: str, *, is_placed: bool) -> dict[str, Any]:
+def _pod_spec(machine: Machine, settings: HolderSettings, hosts: tuple[str, ...], *, is_placed: bool) -> dict[str, Any]:
     placement = part_of(machine.spec, "placement")
     spec: dict[str, Any] = {
-        "affinity": _affinity(placement, host, is_placed=is_placed),
+        "affinity": _affinity(placement, hosts, is_placed=is_placed),
         "tolerations": [{"operator": "Exists"}] if is_placed else [*_tolerations(placement), *_STAY],
         "priorityClassName": placement.get("priorityClassName") or settings.priority_class,
         "restartPolicy": "Always",
@@ -207,15 +219,17 @@ def _container(needs: Needs, settings: HolderSettings) -> dict[str, Any]:
     }
 
 
-def _affinity(placement: Mapping[str, Any], host: str, *, is_placed: bool) -> dict[str, Any]:
-    """The wishes of a machine that has no host yet. One that has a host asks for room there and for nothing else."""
+def _affinity(placement: Mapping[str, Any], hosts: tuple[str, ...], *, is_placed: bool) -> dict[str, Any]:
+    """The wishes of a machine that has no host yet: any host, or any of `hosts`. One that has a host asks for room there and for
+    nothing else."""
     if is_placed:
-        return {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [_named(host)]}}}
+        return {"nodeAffinity": {_REQUIRED: {"nodeSelectorTerms": [_named(host) for host in hosts]}}}
     wished = part_of(placement, "affinity")
     of_nodes = part_of(wished, "nodeAffinity")
-    # Each of the user's terms is an alternative: what every host must be goes into all of them.
+    # Each of the user's terms is an alternative: what every host must be goes into all of them. A term takes one name.
     terms = part_of(of_nodes, _REQUIRED).get("nodeSelectorTerms") or [{}]
-    made: dict[str, Any] = {_REQUIRED: {"nodeSelectorTerms": [_on_hosts(term, host) for term in terms]}}
+    alternatives = [_on_hosts(term, host) for term in terms for host in hosts or ("",)]
+    made: dict[str, Any] = {_REQUIRED: {"nodeSelectorTerms": alternatives}}
     if of_nodes.get(_PREFERRED):
         made[_PREFERRED] = of_nodes[_PREFERRED]
     others = {name: wished[name] for name in ("podAffinity", "podAntiAffinity") if wished.get(name)}

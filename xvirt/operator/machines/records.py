@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xvirt.model.errors import XvirtError
+from xvirt.operator.dependents.references import RequiredHosts
 from xvirt.operator.names import (
     ADOPT_ANNOTATION,
     DIGEST_ANNOTATION,
@@ -93,8 +94,9 @@ def read_machine(item: Mapping[str, Any]) -> Machine:
 class Holder:
     """A machine's pod: it holds the room that the machine takes on its host.
 
-    `host`: the node that it is bound to. `pinned_to`: the only one that it may be bound to. `obstacle`: the scheduler's word on why it
-    is not bound. `holds`: the machine's size that it was made for; `digest`: of all that it asks for.
+    `host`: the node that it is bound to. `pinned_to`: the only ones that it may be bound to, with commas; empty: what its spec says.
+    `obstacle`: the scheduler's word on why it is not bound. `holds`: the machine's size that it was made for; `digest`: of all that it
+    asks for.
     """
 
     namespace: str
@@ -189,7 +191,7 @@ class Scene:
     `is_namespace_ending`: its namespace is being deleted, which cannot be taken back. Kubernetes deletes all pods of it, and the machines only
     once no pod is left.
     `is_fresh`: the machine was read from the API server itself, not from a cache, in just this version.
-    `delivered`: what its node has answered to last in this operator's life. `gone_from`: hosts that have answered that they do not have
+    `required`: where its disks and pools bind it to. `delivered`: what its node has answered to last in this operator's life. `gone_from`: hosts that have answered that they do not have
     it. `is_told`: the status that is wished was written, and differs only by what the API server makes of it. `now`: for `lastTransitionTime`; `now_s`: monotonic.
     """
 
@@ -200,6 +202,7 @@ class Scene:
     reaches: Mapping[str, Reach] = dataclasses.field(default_factory=dict)
     sessions: Mapping[str, Session] = dataclasses.field(default_factory=dict)
     wanted: Wanted = Wanted()
+    required: RequiredHosts = dataclasses.field(default_factory=RequiredHosts)
     epoch: int = 0
     is_settled: bool = True
     is_namespace_ending: bool = False

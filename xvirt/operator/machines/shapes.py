@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 
 from xvirt.model.quantity import ByteSize
+from xvirt.operator.dependents.needs import REFERENCES
+from xvirt.operator.dependents.references import machine_references
 from xvirt.operator.machines.document import secret_names
 from xvirt.operator.machines.records import part_of
 from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
@@ -30,6 +32,7 @@ def shape_machine(item: Object) -> Object:
         "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
         _PACKED: orjson.dumps(spec),
         _ROOM: _find_room(spec),
+        REFERENCES: machine_references(spec),
         **({_SECRETS: secrets} if secrets else {}),
         "status": part_of(item, "status"),
     }

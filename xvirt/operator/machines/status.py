@@ -62,6 +62,11 @@ def _timed_condition(item: Mapping[str, Any], known: Mapping[str, Any] | None, n
     return {**item, "lastTransitionTime": said if said > before else now}
 
 
+def is_ready(status: Mapping[str, Any]) -> bool:
+    """Whether a status says that the machine is as declared."""
+    return _statuses(status).get("Ready") == "True"
+
+
 def is_urgent(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether people wait for this change: the machine has settled, in good or bad, or got a host. Progress and details may be told
     together a little later."""

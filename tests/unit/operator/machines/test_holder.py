@@ -201,11 +201,11 @@ def test_row_05_affinity_is_the_pods_and_every_alternative_is_on_a_host() -> Non
 )
 def test_a_holder_says_what_it_was_made_for(change: dict[str, Any]) -> None:
     one, other = read_holder(document()), read_holder(document(machine(spec={**machine().spec, **change})))
-    assert one.digest == holder_digest(machine(), SETTINGS, "")
+    assert one.digest == holder_digest(machine(), SETTINGS, pin="")
     assert one.digest != other.digest
     assert one.holds == "2 vCPUs, 1024 MiB"
     assert (one.holds == other.holds) is ("placement" in change)
-    assert read_holder(document(pin="node-a")).digest == holder_digest(machine(), SETTINGS, "node-a")
+    assert read_holder(document(pin="node-a")).digest == holder_digest(machine(), SETTINGS, pin="node-a")
 
 
 # what it is
