@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import re
 import threading
 import uuid as uuids
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ from nodeplugin.images.port import Upload
 from nodeplugin.orphans import find_orphans
 from nodeplugin.plan.outcome import Plan
 from nodeplugin.records import Deletion, RunRecord, Secrets, StoredObject, remember_document
-from nodeplugin.store import Store
+from nodeplugin.store import Store, Tombstone
 from nodeplugin.uploading import open_upload
 from nodeplugin.views import Views
 from xvirt.model.authority import is_served, only_one
@@ -77,6 +78,8 @@ from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import Resource, Scope
 
 logger = logging.getLogger(__name__)
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,6 +196,8 @@ class NodeService:
             and old.has_secrets
         )
         tombstone = self._store.tombstone(uid)
+        if tombstone is not None and tombstone.authority != authority:
+            tombstone = None  # tokens are compared within one authority
         # A call whose answer was lost comes again with the generation that it saw before; it finds itself stored.
         token = dataclasses.replace(call.token, if_generation=-1) if is_same else call.token
         generation, epoch = resolve_token(token, resource.metadata.generation, old, tombstone, is_same=is_same)
@@ -288,18 +293,30 @@ class NodeService:
     # Delete
 
     def delete(self, caller: Caller, ref: ObjectRef, token: Token, *, force: bool) -> ObjectView:
+        """Whatever is older than this token, and comes later, is refused: also of an object that is not here, or not yet."""
         with self._lock:
-            stored = self._own(caller, ref)
+            try:
+                stored = self._own(caller, ref)
+            except NotFound:
+                self._bury(caller, ref, token)
+                raise
             resolve_token(token, None, stored, None, is_same=True)
             deletion = Deletion.FORCED if force else stored.deletion
             if deletion is Deletion.NONE:
                 deletion = Deletion.GRACEFUL
-            marked = dataclasses.replace(stored, deletion=deletion, epoch=max(stored.epoch, token.epoch))
+            epoch, generation = max(stored.epoch, token.epoch), max(stored.generation, token.generation)
+            marked = dataclasses.replace(stored, deletion=deletion, epoch=epoch, generation=generation)
             self._store.put(marked)
         self._converger.tell(marked, EventType.NORMAL, "Deleting", "deletion was asked for")
         self._hub.object_changed(lambda: self._store.view(marked.uid))
         self._converger.enqueue_fresh(marked.uid)
         return marked.view()
+
+    def _bury(self, caller: Caller, ref: ObjectRef, token: Token) -> None:
+        """Callers without a cluster have no epoch, and the node hands out their generations: nothing of theirs can come late."""
+        if token.epoch and _UUID.fullmatch(ref.uid) and self._store.find(ref.uid) is None:
+            tombstone = Tombstone(self._authority(caller, token), token.epoch, token.generation)
+            self._store.bury(ref.uid, tombstone)
 
     # reading
 

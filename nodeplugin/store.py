@@ -195,13 +195,23 @@ class Store:
                 " (SELECT coalesce(max(sequence), 0) + 1 FROM tombstones) FROM objects WHERE uid=?",
                 (uid,),
             )
-            connection.execute(
-                "DELETE FROM tombstones WHERE sequence <= (SELECT max(sequence) FROM tombstones) - ?", (TOMBSTONES_MAX,)
-            )
+            _forget_old_tombstones(connection)
             for table in ("objects", "operations", "events", "journal"):
                 connection.execute(f"DELETE FROM {table} WHERE uid=?", (uid,))
             self._changes += 1
             self._stamps.pop(uid, None)
+
+    def bury(self, uid: str, tombstone: Tombstone) -> None:
+        """Leave a tombstone for an object that is not here: what was sent earlier and comes later is refused. A newer one stays."""
+        known = self.tombstone(uid)
+        if known is not None and (known.epoch, known.generation) >= (tombstone.epoch, tombstone.generation):
+            return
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO tombstones SELECT ?, ?, ?, ?, coalesce(max(sequence), 0) + 1 FROM tombstones",
+                (uid, tombstone.authority, tombstone.generation, tombstone.epoch),
+            )
+            _forget_old_tombstones(connection)
 
     def tombstone(self, uid: str) -> Tombstone | None:
         """The token that a deleted object had."""
@@ -301,6 +311,12 @@ class Store:
     def interrupted_steps(self) -> dict[str, str]:
         """Steps that were running when the last process ended: uid -> names."""
         return dict(self._query("SELECT uid, steps FROM journal"))
+
+
+def _forget_old_tombstones(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "DELETE FROM tombstones WHERE sequence <= (SELECT max(sequence) FROM tombstones) - ?", (TOMBSTONES_MAX,)
+    )
 
 
 def _update_run(connection: sqlite3.Connection, uid: str, change: Callable[[RunRecord], RunRecord]) -> RunRecord:

@@ -105,8 +105,16 @@ class Play:
             changes = sorted((change.path, change.impact.value) for change in answer.changes)
             self.seen.append(("applied", view.ref, view.token, view.is_deleting, changes, sorted(answer.waiting_for)))
 
-    def delete(self, ref: ObjectRef, *, epoch: int = 1, force: bool = False, caller: Caller = OPERATOR) -> None:
-        token = Token(authority=caller.authorities[0], epoch=epoch)
+    def delete(
+        self,
+        ref: ObjectRef,
+        *,
+        epoch: int = 1,
+        generation: int = 0,
+        force: bool = False,
+        caller: Caller = OPERATOR,
+    ) -> None:
+        token = Token(authority=caller.authorities[0], epoch=epoch, generation=generation)
         answer = self.note("delete", lambda: self.api.delete(caller, ref, token, force=force))
         if answer is not None:
             self.seen.append(("deleted", answer.ref, answer.is_deleting))
@@ -181,6 +189,36 @@ def a_machine_comes_runs_and_goes(play: Play) -> None:
     play.look(WEB)
     play.delete(WEB)
     play.listed()
+
+
+@scene
+def an_apply_that_comes_after_the_deletion_is_refused(play: Play) -> None:
+    play.apply(machine(), generation=3)
+    play.delete(WEB, generation=4)
+    play.apply(machine(), generation=3)
+    play.look(WEB)
+    play.apply(machine(), epoch=2, generation=3)
+    play.look(WEB)
+
+
+@scene
+def an_apply_that_comes_after_a_deletion_of_what_was_never_there_is_refused(play: Play) -> None:
+    play.delete(WEB, epoch=2, generation=4)
+    play.apply(machine(), epoch=1, generation=3)
+    play.apply(machine(), epoch=2, generation=3)
+    play.delete(WEB, epoch=1, generation=9)
+    play.apply(machine(), epoch=2, generation=3)
+    play.look(WEB)
+    play.apply(machine(), epoch=2, generation=4)
+    play.look(WEB)
+
+
+@scene
+def an_authoritys_tokens_bind_itself_alone(play: Play) -> None:
+    play.apply(machine(), epoch=5, generation=3)
+    play.delete(WEB, epoch=5, generation=4)
+    play.apply(machine(), epoch=0, generation=0, caller=STACK)
+    play.look(WEB, STACK)
 
 
 @scene

@@ -149,7 +149,7 @@ class FakeNode:
         token = dataclasses.replace(call.token, if_generation=-1) if is_same else call.token
         uid = old.uid if old else uid or str(uuids.uuid4())
         generation, epoch = resolve_token(
-            token, metadata.get("generation"), old, self._tombstones.get(uid), is_same=is_same
+            token, metadata.get("generation"), old, self._tombstone(uid, authority), is_same=is_same
         )
         changes = check_changes(kind, old, document) if self._judgement is Judgement.WHOLE else ()
         stored = StoredObject(
@@ -223,18 +223,33 @@ class FakeNode:
     # Delete
 
     def delete(self, caller: Caller, ref: ObjectRef, token: Token, *, force: bool) -> ObjectView:
-        stored = self._own(caller, ref)
+        try:
+            stored = self._own(caller, ref)
+        except NotFound:
+            self._bury(caller, ref, token)
+            raise
         resolve_token(token, None, stored, None, is_same=True)
         deletion = Deletion.FORCED if force else stored.deletion
         if deletion is Deletion.NONE:
             deletion = Deletion.GRACEFUL
-        marked = dataclasses.replace(stored, deletion=deletion, epoch=max(stored.epoch, token.epoch))
+        epoch, generation = max(stored.epoch, token.epoch), max(stored.generation, token.generation)
+        marked = dataclasses.replace(stored, deletion=deletion, epoch=epoch, generation=generation)
         self._put(marked)
         self._settle(marked.uid)
         view = self._objects[marked.uid].view()
         if not (self.faults.does_hold_deletions and stored.kind == MACHINE and not force):
             self._later(0.0, lambda: self._finish_deletion(marked.uid))
         return view
+
+    def _tombstone(self, uid: str, authority: str) -> Tombstone | None:
+        found = self._tombstones.get(uid)
+        return found if found is not None and found.authority == authority else None
+
+    def _bury(self, caller: Caller, ref: ObjectRef, token: Token) -> None:
+        known = self._tombstones.get(ref.uid)
+        is_newer = known is None or (known.epoch, known.generation) < (token.epoch, token.generation)
+        if token.epoch and ref.uid and ref.uid not in self._objects and is_newer:
+            self._tombstones[ref.uid] = Tombstone(self._authority(caller, token), token.epoch, token.generation)
 
     def _finish_deletion(self, uid: str) -> None:
         stored = self._objects.get(uid)
