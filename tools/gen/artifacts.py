@@ -11,6 +11,7 @@ from tools.gen.argocd import FOLDER as ARGOCD
 from tools.gen.argocd import argocd_config_map
 from tools.gen.limits import generate_limits
 from tools.gen.provider import generate_provider
+from tools.gen.provider_reference import generate_page
 from tools.gen.stubs import generate_stubs
 from xvirt.model.kinds import KINDS
 from xvirt.model.openapi import crd
@@ -41,7 +42,7 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 def generate(root: Path) -> dict[Path, bytes]:
     """Content by path below the root."""
-    model = {**generate_crds(), **generate_reference(), **generate_provider()}
+    model = {**generate_crds(), **generate_reference(), **generate_provider(), **generate_page()}
     argocd = {ARGOCD / "argocd-cm.yaml": _yaml("model and the scripts beside it", argocd_config_map(root))}
     return {**model, **generate_policies(), **argocd, **generate_limits(root), **generate_stubs(root)}
 

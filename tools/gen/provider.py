@@ -186,8 +186,8 @@ def _direct(cls: Any) -> Iterator[Any]:
 
 def _resource(kind: Kind) -> Iterator[str]:
     fields = sorted(attributes(kind.spec), key=lambda item: not item.is_required)
-    outputs = (*_OUTPUTS, *_outputs_of(kind.name))
-    common = _common(kind)
+    outputs = outputs_of(kind.name)
+    common = common_arguments(kind)
     taken = {item.name for item in fields}
     assert not taken & {name for name, _, _ in (*common, *outputs)}, taken
     yield f'class {kind.name}(Declared, module="xvirt", name="{kind.name}"):'
@@ -225,7 +225,8 @@ def _resource(kind: Kind) -> Iterator[str]:
     yield f"        return ({', '.join(repr(name).replace(chr(39), chr(34)) for name, _, _ in outputs)},)"
 
 
-def _common(kind: Kind) -> list[tuple[str, str, str]]:
+def common_arguments(kind: Kind) -> list[tuple[str, str, str]]:
+    """Name, type and meaning of what a kind's class takes beside its spec."""
     adopted = "the object of this stack that has this name or uid"
     if kind.name == "VirtualMachine":
         adopted = "the domain that has this name or UUID and that nobody declares, or an object of this stack"
@@ -236,10 +237,11 @@ def _common(kind: Kind) -> list[tuple[str, str, str]]:
     ]
 
 
-def _outputs_of(kind: str) -> tuple[tuple[str, str, str], ...]:
+def outputs_of(kind: str) -> tuple[tuple[str, str, str], ...]:
+    """Name, type and meaning of each output of a kind's class."""
     if kind == "VirtualMachine":
-        return _MACHINE_OUTPUTS
-    return () if kind == "VirtualNetwork" else () if kind == "StoragePool" else _VOLUME_OUTPUTS
+        return (*_OUTPUTS, *_MACHINE_OUTPUTS)
+    return _OUTPUTS if kind in ("VirtualNetwork", "StoragePool") else (*_OUTPUTS, *_VOLUME_OUTPUTS)
 
 
 def _arguments_doc(fields: list[Attribute], common: list[tuple[str, str, str]]) -> Iterator[str]:
