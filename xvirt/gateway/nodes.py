@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from xvirt.client.asynchronous import AsyncNodeClient
 from xvirt.client.schedule import Patience
 from xvirt.client.target import Target
-from xvirt.model.errors import Forbidden, InternalError, Unavailable
+from xvirt.model.errors import DeadlineExceeded, Forbidden, InternalError, Unavailable
 from xvirt.wire.certificates import TlsFiles
 from xvirt.wire.status import UNREACHABLE
 
@@ -19,6 +19,7 @@ CLIENTS_MAX = 256
 PATIENCE = Patience(call_s=10.0, repeat_within_s=2.0)
 """Below the API server's minute, and what somebody at a terminal waits."""
 HOST_UNREACHABLE = "HostUnreachable"
+HOST_SILENT = "HostSilent"
 
 Opener = Callable[[str, str], AsyncNodeClient]
 """Host and address (`host:port`) to a client."""
@@ -41,7 +42,7 @@ class NodeClients:
     @contextlib.asynccontextmanager
     async def borrow(self, host: str, address: str) -> AsyncIterator[AsyncNodeClient]:
         """The client of a host. What the node raises is told as the host's: Unavailable with reason HostUnreachable where it cannot be
-        reached, InternalError where it refuses the gateway itself."""
+        reached, DeadlineExceeded where it says nothing, InternalError where it refuses the gateway itself."""
         key = (host, address)
         entry = self._entries.pop(key, None) or _Entry(self._opener(host, address))
         self._entries[key] = entry  # the youngest stands last
@@ -57,6 +58,9 @@ class NodeClients:
                     f"host {host} cannot be reached; {remedy} ({error.message})", reason=HOST_UNREACHABLE
                 ) from error
             raise Unavailable(f"host {host}: {error.message}", reason=error.reason) from error
+        except DeadlineExceeded as error:
+            remedy = "whether it was done is not known; repeating it under the same operationId is safe"
+            raise DeadlineExceeded(f"host {host} has not answered in time; {remedy}", reason=HOST_SILENT) from error
         except Forbidden as error:
             raise InternalError(f"host {host} refuses the gateway: {error.message}", reason="GatewayRefused") from error
         finally:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from functools import partial
 
 import pytest
 
 from tests.unit.cli.live_node import eventually
 from tests.unit.gateway.cluster import EPOCH, HOST, LEASE, LiveCluster
+from xvirt.client.schedule import Patience
+from xvirt.gateway import nodes
 from xvirt.model.exchange import ObjectRef, Verb
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.runtime.resources import LEASES, Key
@@ -115,6 +119,39 @@ def test_row_24_a_host_that_is_down_is_unavailable_with_a_remedy_and_back_again_
     assert "retry-after" not in reply.headers
     cluster.node._serve()
     assert cluster.act("pause").code == 200
+
+
+def test_a_host_that_says_nothing_is_told_in_time(cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.declare()
+    monkeypatch.setattr(nodes, "PATIENCE", Patience(call_s=0.5, repeat_within_s=0.1))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        cluster.declare_host(address=f"127.0.0.1:{deaf.getsockname()[1]}")
+        reply = cluster.act("pause")
+    assert (reply.code, reply.json["reason"]) == (504, "HostSilent")
+    assert "repeating it under the same operationId is safe" in reply.json["message"]
+
+
+def test_connections_that_nobody_uses_are_given_up_the_oldest_first() -> None:
+    closed = []
+
+    class Client:
+        def __init__(self, host: str) -> None:
+            self.host = host
+
+        async def close(self) -> None:
+            closed.append(self.host)
+
+    async def scenario() -> None:
+        clients = nodes.NodeClients(lambda host, _: Client(host), idle_max=2)  # type: ignore[arg-type, return-value]
+        async with clients.borrow("used", ""):
+            for host in ("a", "b", "c", "a"):
+                async with clients.borrow(host, ""):
+                    pass
+        await clients.close()
+
+    asyncio.run(scenario())
+    assert closed[0] == "a"
+    assert sorted(closed) == ["a", "a", "b", "c", "used"]
 
 
 def test_a_host_that_has_moved_is_called_at_its_new_address(cluster: LiveCluster) -> None:
