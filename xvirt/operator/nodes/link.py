@@ -292,7 +292,7 @@ class NodeLink:
         if self._reach is not Reach.CONNECTING:
             return
         left_s = self._patience_s() - self.silent_for_s
-        self._timer = asyncio.get_running_loop().call_later(max(left_s, 0.0), self._judge)
+        self._timer = asyncio.get_running_loop().call_later(max(left_s, 0.001), self._judge)
 
     def _patience_s(self) -> float:
         return self._options.first_lost_after_s if self._heard_s is None else self._options.lost_after_s
