@@ -366,6 +366,7 @@ _REPAIRS: dict[str, Any] = {
     "VolumeSource": lambda value: _keep_one(value, ("image", "clone")),
     "VirtualDiskSpec": _repair_volume,
     "StoragePoolSpec": _repair_pool,
+    "VirtualHostSpec": lambda value: value | ({"address": "192.0.2.10:9443"} if "address" in value else {}),
     "ImageSource": lambda value: _keep_one(value, _IMAGE_SOURCES) if value else {"path": "/images/a.qcow2"},
     "VirtualImageSpec": _repair_image,
 }
