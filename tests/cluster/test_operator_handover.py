@@ -1,0 +1,161 @@
+"""Operators that die, freeze and follow each other, as processes over a real API server: one machine is one domain, always."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.operators import Machines, OperatorProcess, OperatorSpec, kubeconfig_of_operator, where
+from tools.cluster.controlplane import ControlPlane
+from tools.cluster.fakehosts import FakeHosts
+
+HANDOVERS = 100
+LEASE = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": "xvirt-operator", "namespace": "xvirt-system"},
+}
+
+
+@pytest.fixture
+def replicas(installed: ControlPlane, hosts: FakeHosts, tmp_path: Path) -> Iterator[list[OperatorProcess]]:
+    """Two, not started."""
+    made = []
+    for name in ("one", "two"):
+        spec = OperatorSpec(directory=tmp_path, kubeconfig=kubeconfig_of_operator(installed), pki=hosts.pki, name=name)
+        made.append(OperatorProcess(spec))
+    yield made
+    for process in made:
+        if process.is_alive():
+            process.thaw()
+            process.kill()
+        print(f"--- {process.spec.name}\n{process.text()[-3000:]}")
+
+
+@pytest.fixture
+def leaderless(replicas: list[OperatorProcess], machines: Machines) -> Iterator[Machines]:
+    """Machines that somebody takes away at the end, whoever leads then."""
+    yield machines
+    if not any(process.is_alive() for process in replicas):
+        forget_lease(machines)
+        replicas[0].start()
+    for name in machines.names():
+        machines.delete(name)
+    machines.wait_gone(*machines.names())
+
+
+def forget_lease(machines: Machines) -> None:
+    """Let the next one lead at once, as after a release: what is tried here is not how long a lease runs."""
+    lease = machines.api.find(LEASE)
+    if lease is not None and lease["spec"].get("holderIdentity"):
+        machines.api.merge(LEASE, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
+
+
+def epoch(machines: Machines) -> int:
+    return int((machines.api.find(LEASE) or {}).get("spec", {}).get("leaseTransitions") or 0)
+
+
+def test_row_74_a_hundred_hand_overs_in_the_middle_of_the_work_leave_exactly_one_domain_each(
+    replicas: list[OperatorProcess], leaderless: Machines, hosts: FakeHosts
+) -> None:
+    machines, chance = leaderless, random.Random(74)
+    process = replicas[0]
+    seen_dead = 0
+    uids: dict[str, str] = {}
+    for number in range(HANDOVERS):
+        forget_lease(machines)
+        process.start()
+        wanted = epoch(machines)
+        machines.until(partial(is_beyond, machines, wanted), "the next one to lead", 30.0)
+        name = f"web-{number}"
+        uids[name] = machines.create(name)
+        time.sleep(chance.uniform(0.0, 0.5))
+        process.kill()
+        seen_dead += not machines.is_ready(name)
+        for known, uid in uids.items():
+            assert len(where(hosts, uid)) <= 1, known
+    forget_lease(machines)
+    process.start()
+    machines.wait_running(*uids)
+    for name, uid in uids.items():
+        assert where(hosts, uid) == [machines.host_of(name)], name
+        assert len(machines.holders(name)) == 1
+    assert seen_dead > HANDOVERS / 5, "most died after their work was done: nothing was tried"
+
+
+def test_fault_13_a_leader_that_was_frozen_beyond_its_lease_does_nothing_when_it_wakes(
+    replicas: list[OperatorProcess], leaderless: Machines, hosts: FakeHosts
+) -> None:
+    machines = leaderless
+    first, second = replicas
+    forget_lease(machines)
+    before = epoch(machines)
+    first.start()
+    machines.until(lambda: epoch(machines) > before, "the first to lead")
+    machines.create("before")
+    machines.wait_running("before")
+    second.start()
+    old_epoch = epoch(machines)
+    first.freeze()
+    # What it would have done next is waiting for it.
+    for number in range(10):
+        machines.create(f"web-{number}")
+    machines.change("before", runStrategy="Halted")
+    machines.until(lambda: epoch(machines) > old_epoch, "the second to lead", 60.0)
+    machines.wait_running(*(f"web-{number}" for number in range(10)))
+    counts = {name: len(hosts[name].faults.asked) for name in hosts}
+    first.thaw()
+    assert first.wait() == 2
+    assert "ending at once" in first.text()
+    for name in hosts:
+        late = hosts[name].faults.asked[counts[name] :]
+        assert all(call.token.epoch > old_epoch for call in late), late
+    for number in range(10):
+        (holder,) = machines.holders(f"web-{number}")
+        assert holder["spec"]["nodeName"] == machines.host_of(f"web-{number}")
+
+
+def test_fault_01_an_operator_that_is_killed_while_machines_go_leaves_nothing(
+    replicas: list[OperatorProcess], leaderless: Machines, hosts: FakeHosts
+) -> None:
+    machines, chance = leaderless, random.Random(1)
+    process = replicas[0]
+    forget_lease(machines)
+    process.start()
+    uids = [machines.create(f"web-{number}") for number in range(12)]
+    machines.wait_running(*(f"web-{number}" for number in range(12)))
+    for number in range(12):
+        machines.delete(f"web-{number}")
+        time.sleep(chance.uniform(0.0, 0.2))
+        process.kill()
+        forget_lease(machines)
+        process.start()
+    machines.wait_gone(*(f"web-{number}" for number in range(12)))
+    assert [where(hosts, uid) for uid in uids] == [[]] * 12
+
+
+def test_row_75_an_operator_that_is_asked_to_end_lets_the_next_one_lead_at_once(
+    replicas: list[OperatorProcess], leaderless: Machines
+) -> None:
+    machines = leaderless
+    first, second = replicas
+    forget_lease(machines)
+    before = epoch(machines)
+    first.start()
+    machines.until(lambda: epoch(machines) > before, "the first to lead")
+    second.start()
+    machines.create("web")
+    machines.wait_running("web")
+    between = epoch(machines)
+    assert first.stop() == 0
+    machines.until(partial(is_beyond, machines, between), "the second to lead", 10.0)
+    assert machines.is_ready("web")
+
+
+def is_beyond(machines: Machines, number: int) -> bool:
+    return epoch(machines) > number
