@@ -171,6 +171,8 @@ class Operator:
         parts = MachineParts(
             writes=writes,
             machines=self.machines,
+            hosts=self.hosts,
+            nodes=self.nodes,
             pods=self.pods,
             namespaces=self.namespaces,
             secrets=secrets,

@@ -340,3 +340,30 @@ def test_what_nodes_warn_of_becomes_an_event_of_the_machine(tmp_path: Path) -> N
             assert event["regarding"]["uid"] == cluster.vm()["metadata"]["uid"]
 
     play(tmp_path, story)
+
+
+def test_a_host_outside_of_the_cluster_takes_machines_that_name_it_as_long_as_it_has_room(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.server.remove(NODES, Key("", "far"))
+        cluster.server.write(
+            VIRTUAL_HOSTS, {"metadata": {"name": "far"}, "spec": {"address": "kvm.example:9443", "maxMachines": 2}}
+        )
+        keys = [Key("default", f"web-{number}") for number in range(3)]
+        for key in keys:
+            cluster.create(machine(key.name, placement={"host": "far"}))
+        cluster.create(machine())
+        async with cluster.operator():
+            await cluster.running()
+            assert cluster.status()["nodeName"] == "node-a"
+            await cluster.until(lambda: len(cluster.hosts["far"].domains()) == 2)
+            await cluster.calm(60.0)
+            waiting = [key for key in keys if cluster.condition("Ready", key)["reason"] == "Unschedulable"]
+            assert len(waiting) == 1
+            assert [pod["spec"]["nodeName"] for pod in cluster.holders()] == ["node-a"]
+            first = next(key for key in keys if key not in waiting)
+            cluster.delete(first)
+            await cluster.gone(first)
+            await cluster.running(waiting[0])
+            assert cluster.status(waiting[0])["nodeName"] == "far"
+
+    play(tmp_path, story, ("node-a", "far"))

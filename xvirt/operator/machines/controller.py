@@ -34,6 +34,7 @@ from xvirt.operator.machines.decide import (
 )
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
 from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document
+from xvirt.operator.machines.outside import OutsideHosts
 from xvirt.operator.machines.placing import find_hosts
 from xvirt.operator.machines.records import (
     Delivery,
@@ -80,6 +81,8 @@ class MachineParts:
 
     writes: ApiClient
     machines: Cache
+    hosts: Cache
+    nodes: Cache
     pods: Cache
     namespaces: Cache
     secrets: SecretVersions
@@ -111,11 +114,13 @@ class MachineController:
         self._memos: dict[str, _Memo] = {}
         self._clock = parts.writes.clock
         self._status = StatusWriter(parts.writes, parts.machines)
+        self._outside = OutsideHosts(parts.hosts, parts.nodes, parts.machines)
         parts.machines.subscribe(self._forget)
 
     def _forget(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or uid_of(new) != uid_of(old)):
             self._memos.pop(uid_of(old), None)
+            self._outside.forget(uid_of(old))
 
     # one step
 
@@ -195,6 +200,7 @@ class MachineController:
             holders=holders,
             sightings=sightings,
             namesakes=tuple(seen for seen in named if seen.view.uid != machine.node_uid),
+            outside=self._outside.look(machine, item),
             reaches={host: links.reach(host) for host in hosts},
             sessions={host: links.session(host) for host in hosts},
             wanted=self._wanted(machine, holders, required),

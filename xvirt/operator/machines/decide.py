@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 from xvirt.operator.conditions import Status, Verdict, stalled, unknown
 from xvirt.operator.machines.placing import find_hosts, find_obstacle
-from xvirt.operator.machines.records import Delivery, Holder, Machine, Scene, Trouble
+from xvirt.operator.machines.records import Delivery, Holder, Machine, Outside, Scene, Trouble
 from xvirt.operator.machines.status import is_ready, is_urgent, node_status, own_status, terminating
 from xvirt.operator.nodes.state import Reach, Sighting
 from xvirt.operator.nodes.views import NodeView
@@ -107,6 +107,8 @@ class Decision:
 
 
 DONE = Decision()
+LOOK_FOR_ROOM_S = 30.0
+"""A host outside of the cluster may have room again by then."""
 SHOWN_WITHIN_S = 30.0
 """A node that has taken a document shows it by then, or is asked again."""
 
@@ -124,8 +126,7 @@ def decide(scene: Scene) -> Decision:
     if machine.recorded_host != host:
         if not scene.sightings and (misled := _find_misled(scene, host)) is not None:
             return misled
-        chosen = Verdict(reason="Scheduled", message=f"host {host} was chosen", word="Scheduled")
-        return Decision(PutStatus(own_status(machine, chosen, scene.now, host=host), is_urgent=True))
+        return _choose(scene, host)
     return _keep(scene, host)
 
 
@@ -165,6 +166,8 @@ def _find_room(scene: Scene) -> Decision:
         return _tell(scene, obstacle)
     if not scene.is_settled:
         return _tell(scene, Verdict(reason="HostsUnknown", message="every host is asked first whether it has it"))
+    if scene.outside is not None:
+        return _go_outside(scene, scene.outside)
     waiting = [holder for holder in scene.holders if not holder.is_spent]
     spent = [holder for holder in scene.holders if holder.is_spent]
     if not waiting:
@@ -178,6 +181,19 @@ def _find_room(scene: Scene) -> Decision:
     if waiting[0].obstacle:
         return _tell(scene, Verdict(reason="Unschedulable", message=waiting[0].obstacle))
     return DONE
+
+
+def _go_outside(scene: Scene, outside: Outside) -> Decision:
+    """A host without a Node is nothing that a scheduler could choose: the machine names it, and needs no holder."""
+    if outside.obstacle:
+        told = _tell(scene, Verdict(reason="Unschedulable", message=outside.obstacle))
+        return dataclasses.replace(told, look_again_s=scene.now_s + LOOK_FOR_ROOM_S)
+    return _choose(scene, outside.host)
+
+
+def _choose(scene: Scene, host: str) -> Decision:
+    chosen = Verdict(reason="Scheduled", message=f"host {host} was chosen", word="Scheduled")
+    return Decision(PutStatus(own_status(scene.machine, chosen, scene.now, host=host), is_urgent=True))
 
 
 def _create_holder(scene: Scene, effect: CreateHolder, *, is_quiet: bool = False) -> Decision:
@@ -305,6 +321,8 @@ def _tell_trouble(scene: Scene, trouble: Trouble, view: NodeView | None) -> Deci
 
 def _keep_room(scene: Scene, host: str) -> Decision:
     """A holder on the machine's host, as large as the machine is, whatever became of the last one."""
+    if scene.outside is not None:
+        return Decision(DiscardHolder(scene.holders[0])) if scene.holders else DONE
     unfit = [holder for holder in scene.holders if not holder.is_spent and not _fits(holder, scene, host)]
     if unfit:
         return Decision(DiscardHolder(unfit[0]))

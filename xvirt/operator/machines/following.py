@@ -33,6 +33,7 @@ class MachineFollower:
         controller.follow(parts.machines)
         controller.follow(parts.pods, _machine_of)
         parts.namespaces.subscribe(self._namespace_changed)
+        parts.hosts.subscribe(self._host_changed)
         parts.links.subscribe(KIND, self._view_changed)
         parts.links.subscribe_reach(self._reach_changed)
         parts.links.subscribe_events(self._event_seen)
@@ -64,6 +65,11 @@ class MachineFollower:
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None and (old is None or _meaning(old) != _meaning(new)):
             self._enqueue(self._parts.machines.by_index(BY_NAMESPACE, new["metadata"]["name"]))
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        """One outside of the cluster takes machines that nobody schedules."""
+        if old is None or new is None or _takes_machines(old) != _takes_machines(new):
+            self._enqueue(self._parts.machines.by_index(BY_HOST, ""))
 
     def secret_changed(self, secret: Key) -> None:
         """A Secret is another, there, or gone."""
@@ -102,6 +108,11 @@ def _machine_of(pod: Object) -> list[Key]:
 
 def _place(disk: Object) -> tuple[str, str]:
     return host_of(disk), str((disk.get("spec") or {}).get("host") or "")
+
+
+def _takes_machines(host: Object) -> object:
+    status = host.get("status") or {}
+    return status.get("unschedulable"), status.get("allocatable")
 
 
 def _meaning(namespace: Object) -> tuple[str, bool]:

@@ -183,11 +183,20 @@ class Trouble:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """A host that is no Node of the cluster, which the machine names: nobody but the operator counts its room. `obstacle`: why it does not
+    take the machine; empty where it does."""
+
+    host: str
+    obstacle: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
     """Everything that is known of one machine.
 
     `sightings`: where nodes show its node uid. `namesakes`: objects of this cluster with its name and another uid.
-    `reaches`: of each host that is named anywhere here. `is_settled`: every host has been asked once since this operator leads.
+    `outside`: the host that the machine has or names, where it is outside of the cluster. `reaches`: of each host that is named here. `is_settled`: every host has been asked once since this operator leads.
     `is_namespace_ending`: its namespace is being deleted, which cannot be taken back. Kubernetes deletes all pods of it, and the machines only
     once no pod is left.
     `is_fresh`: the machine was read from the API server itself, not from a cache, in just this version.
@@ -199,6 +208,7 @@ class Scene:
     holders: tuple[Holder, ...] = ()
     sightings: tuple[Sighting, ...] = ()
     namesakes: tuple[Sighting, ...] = ()
+    outside: Outside | None = None
     reaches: Mapping[str, Reach] = dataclasses.field(default_factory=dict)
     sessions: Mapping[str, Session] = dataclasses.field(default_factory=dict)
     wanted: Wanted = Wanted()

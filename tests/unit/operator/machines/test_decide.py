@@ -37,7 +37,7 @@ from xvirt.operator.machines.decide import (
     Refresh,
     decide,
 )
-from xvirt.operator.machines.records import Delivery, Scene, Trouble
+from xvirt.operator.machines.records import Delivery, Outside, Scene, Trouble
 from xvirt.operator.names import FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session
 
@@ -452,3 +452,26 @@ def test_row_10_an_adopted_machine_stays_itself_when_the_annotation_is_gone() ->
 
 def test_row_10_an_annotation_that_comes_later_makes_no_other_machine_of_it() -> None:
     assert adopting(status=running()).node_uid == UID
+
+
+# hosts outside of the cluster
+
+
+def test_a_machine_that_names_a_host_outside_goes_there_without_a_holder() -> None:
+    named = machine(spec={**machine().spec, "placement": {"host": "far"}})
+    told = status(scene(machine=named, outside=Outside(host="far")))
+    assert (told["nodeName"], told["printableStatus"]) == ("far", "Scheduled")
+    here = dataclasses.replace(scene(), reaches={"far": Reach.SYNCED}, sessions={"far": SESSION})
+    there = dataclasses.replace(here, machine=placed("far"), outside=Outside(host="far"))
+    assert effect(there) == ApplyOn("far")
+    settled = dataclasses.replace(
+        there, machine=placed("far", status=running("far")), sightings=(seen(view(running("far")), "far"),)
+    )
+    assert decide(settled) == DONE
+    assert effect(dataclasses.replace(settled, holders=(holder("far"),))) == DiscardHolder(holder("far"))
+
+
+def test_a_host_outside_that_is_full_is_told_and_looked_at_again() -> None:
+    given = scene(outside=Outside(host="far", obstacle="host far takes no more than 2 machines"))
+    assert status(given)["conditions"][0]["reason"] == "Unschedulable"
+    assert decide(given).look_again_s is not None
