@@ -24,6 +24,7 @@ PLANTS = {
     "importlinter:contract:provider": ("xvirt_provider/planted.py", "import xvirt.domainxml.tree\n"),
     "importlinter:contract:pulumi": ("xvirt/client/planted.py", "import pulumi\n"),
     "importlinter:contract:operator-runtime": ("xvirt/operator/runtime/planted.py", "import xvirt.model.errors\n"),
+    "importlinter:contract:command-line": ("xvirt/cli/planted.py", "import orjson\n"),
     "importlinter:contract:cluster-client": ("xvirt/client/planted.py", "import aiohttp\n"),
     "importlinter:contract:pure": ("xvirt/domainxml/planted.py", "import os\n"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from tests.fakes.apifaults import Refusal
 from tests.unit.cli.live_cluster import HOST, Terminal, terminal, write_kubeconfig
 from tests.unit.cli.live_node import MACHINE, VM, eventually, run_here
+from tests.unit.gateway.cluster import WAIT_S
 from xvirt.cli import main
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.runtime.resources import EVENTS, SECRETS, Key
@@ -250,6 +252,17 @@ def test_a_watch_prints_the_list_and_then_what_changes(shell: Terminal) -> None:
         assert next_line(running).split()[:2] == ["web", "Running"]
         call_soon(shell, lambda: shell.cluster.api.remove(VIRTUAL_MACHINES, Key("default", "web")))
         assert next_line(running) == f"{VM}/web deleted\n"
+
+
+def test_ctrl_c_ends_a_watch_without_a_word(shell: Terminal) -> None:
+    shell.cluster.declare()
+    with process(shell, "get", "vm,vnet", "-w") as running:
+        assert next_line(running).split()[0] == "NAME"
+        eventually(lambda: len([sent for sent in shell.cluster.api.sent if sent.query.get("watch")]) == 2)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(WAIT_S) == 130
+        assert running.stderr is not None
+        assert running.stderr.read().strip() == ""
 
 
 def test_a_watch_of_several_kinds_goes_on_over_a_break(shell: Terminal) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
+CANCEL_TIMEOUT_S = 2.0
+
 
 class Loop:
     """A context manager. Any thread may call `run`."""
@@ -28,10 +30,19 @@ class Loop:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What it answers or raises. Whatever interrupts the wait (Ctrl-C) cancels the work."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """What it answers or raises. Whatever interrupts the wait (Ctrl-C) cancels the work, and goes on once that has ended."""
+        ended = threading.Event()
+
+        async def tracked() -> T:
+            try:
+                return await work
+            finally:
+                ended.set()
+
+        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
         try:
             return future.result()
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                ended.wait(CANCEL_TIMEOUT_S)
             raise
