@@ -121,6 +121,18 @@ def test_the_policy_and_not_pod_security_alone_keeps_the_operator_from_other_pod
         assert "operator-pods.xvirt.io" in refused(partial(operator.create, pod, dryRun="All")), name
 
 
+def test_no_pod_but_a_holder_is_deleted(admin: Api, operator: Api) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "database", "namespace": "default"},
+        "spec": {"containers": [{"name": "x", "image": "x"}]},
+    }
+    admin.create(pod)
+    assert "operator-pods.xvirt.io" in refused(partial(operator.delete, pod))
+    admin.delete(pod, gracePeriodSeconds=0)
+
+
 def test_nobody_else_is_held_to_that(admin: Api) -> None:
     pod = {
         "apiVersion": "v1",
