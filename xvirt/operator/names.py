@@ -37,8 +37,10 @@ APPLIED_ANNOTATION = "xvirt.io/applied"
 
 EXTENDED_PREFIX = "xvirt.io/"
 SLOTS_RESOURCE = "xvirt.io/vm-slots"
+OPEN_RESOURCE = "xvirt.io/open"
 VCPUS_RESOURCE = "xvirt.io/vcpus"
 MEMORY_RESOURCE = "xvirt.io/vm-memory-mib"
-"""Extended resources of a Node: machines, vCPUs and MiB of machines' memory that its host takes."""
+"""Extended resources of a Node: machines that its host takes; the same while it takes new ones, else none; vCPUs and MiB of machines'
+memory. The second is asked for by holders of machines that have no host yet: closing a host is no matter of what is there already."""
 
 HOLDER_CONTAINER = "holder"

@@ -15,7 +15,7 @@ from tests.fakes.virtualtime import VirtualTime
 from tests.unit.operator.hosts_in_memory import MemoryHost
 from xvirt.model.errors import Unavailable
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
-from xvirt.operator.names import HOST_LABEL, SLOTS_RESOURCE
+from xvirt.operator.names import HOST_LABEL, OPEN_RESOURCE, SLOTS_RESOURCE
 from xvirt.operator.nodes.link import NodeClient
 from xvirt.operator.operator import Operator, OperatorParts
 from xvirt.operator.runtime.api import ApiClient
@@ -224,7 +224,10 @@ class Cluster:
         wanted = pod["spec"].get("nodeSelector") or {}
         if any(node["metadata"]["labels"].get(key) != value for key, value in wanted.items()):
             return False
-        slots = int((node.get("status") or {}).get("capacity", {}).get(SLOTS_RESOURCE, "0"))
+        capacity = (node.get("status") or {}).get("capacity", {})
+        slots = int(capacity.get(SLOTS_RESOURCE, "0"))
+        if OPEN_RESOURCE in pod["spec"]["containers"][0]["resources"]["requests"]:
+            slots = min(slots, int(capacity.get(OPEN_RESOURCE, "0")))
         taken = sum(
             other["spec"].get("nodeName") == name
             and (other.get("status") or {}).get("phase") not in ("Failed", "Succeeded")

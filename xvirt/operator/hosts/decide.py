@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from xvirt.model.quantity import ByteSize
 from xvirt.operator.hosts.records import HostScene, Room
-from xvirt.operator.names import EXTENDED_PREFIX, MEMORY_RESOURCE, SLOTS_RESOURCE, VCPUS_RESOURCE
+from xvirt.operator.names import EXTENDED_PREFIX, MEMORY_RESOURCE, OPEN_RESOURCE, SLOTS_RESOURCE, VCPUS_RESOURCE
 from xvirt.operator.nodes.state import Reach
 
 SILENT_AFTER_S = 40.0
@@ -115,7 +115,7 @@ def _machines_max(scene: HostScene) -> int:
 
 
 def _advertise(scene: HostScene) -> AdvertiseRoom | None:
-    """A host that is cordoned or not ready offers just as many places as are taken: nothing new fits, and what is there still does."""
+    """A host that is cordoned or not ready is open to nothing new; what is there keeps its places, and may have another holder."""
     node, room = scene.node, find_allocatable(scene)
     if node is None or room is None:
         return None
@@ -123,9 +123,10 @@ def _advertise(scene: HostScene) -> AdvertiseRoom | None:
         (scene.facts.description.document.get("status") or {}).get("accelerator") if scene.facts.description else None
     )
     is_open = is_ready(scene) and not is_cordoned(scene) and node.is_host
-    slots = str(room.machines if is_open else min(room.machines, scene.placed.machines))
+    slots = str(room.machines)
     wanted: dict[str, str] = {
         SLOTS_RESOURCE: slots,
+        OPEN_RESOURCE: slots if is_open else "0",
         VCPUS_RESOURCE: str(room.vcpus),
         MEMORY_RESOURCE: str(room.memory_bytes // _MIB),
     }

@@ -25,6 +25,7 @@ from xvirt.operator.names import (
     HOLDS_ANNOTATION,
     HOST_LABEL,
     MEMORY_RESOURCE,
+    OPEN_RESOURCE,
     PINNED_ANNOTATION,
     SLOTS_RESOURCE,
     VCPUS_RESOURCE,
@@ -81,15 +82,13 @@ class Needs:
         """The machine's own size, whatever is asked for it."""
         return f"{self.vcpus} vCPUs, {self.guest_mib} MiB"
 
-    @property
-    def requests(self) -> dict[str, str]:
-        """As a container's requests."""
-        return {"cpu": f"{self.cpu_milli}m", "memory": str(self.memory_bytes), **self.extended}
-
-    @property
-    def extended(self) -> dict[str, str]:
-        """The part that must stand in a container's limits, too (Kubernetes takes extended resources in no other way)."""
-        return {SLOTS_RESOURCE: "1", VCPUS_RESOURCE: str(self.vcpus), MEMORY_RESOURCE: str(self.guest_mib)}
+    def resources(self, *, is_placed: bool) -> dict[str, dict[str, str]]:
+        """As a container's. Kubernetes takes extended resources in no other way than as limits that are requests."""
+        extended = {SLOTS_RESOURCE: "1", VCPUS_RESOURCE: str(self.vcpus), MEMORY_RESOURCE: str(self.guest_mib)}
+        if not is_placed:
+            extended[OPEN_RESOURCE] = "1"
+        own = {"cpu": f"{self.cpu_milli}m", "memory": str(self.memory_bytes)}
+        return {"requests": {**own, **extended}, "limits": extended}
 
 
 def find_needs(spec: Mapping[str, Any], settings: HolderSettings) -> Needs:
@@ -194,7 +193,7 @@ def _pod_spec(machine: Machine, settings: HolderSettings, hosts: tuple[str, ...]
             "runAsGroup": _HOLDER_USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(find_needs(machine.spec, settings), settings)],
+        "containers": [_container(find_needs(machine.spec, settings).resources(is_placed=is_placed), settings)],
     }
     if not spec["priorityClassName"]:
         del spec["priorityClassName"]
@@ -204,13 +203,13 @@ def _pod_spec(machine: Machine, settings: HolderSettings, hosts: tuple[str, ...]
     return spec
 
 
-def _container(needs: Needs, settings: HolderSettings) -> dict[str, Any]:
+def _container(resources: Mapping[str, Any], settings: HolderSettings) -> dict[str, Any]:
     return {
         "name": HOLDER_CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/xvirt-holder"],
-        "resources": {"requests": needs.requests, "limits": needs.extended},
+        "resources": dict(resources),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -36,6 +36,7 @@ SAID = {
 }
 FULL = {
     "xvirt.io/vm-slots": "250",
+    "xvirt.io/open": "250",
     "xvirt.io/vcpus": "8",
     "xvirt.io/vm-memory-mib": "32768",
     "xvirt.io/kvm": "250",
@@ -157,11 +158,13 @@ def test_another_accelerator_takes_the_old_ones_place() -> None:
         {"node": node(is_host=False), "placed": Room(machines=2)},
     ],
 )
-def test_row_16_a_host_that_takes_nothing_new_offers_just_the_places_that_are_taken(closed: dict[str, Any]) -> None:
+def test_row_16_a_host_that_takes_nothing_new_is_open_to_none_and_keeps_the_places_of_what_it_has(
+    closed: dict[str, Any],
+) -> None:
     given = {"placed": Room(machines=2), **closed}
     made = decide(scene(**given))
     assert isinstance(made, AdvertiseRoom)
-    assert made.resources == {"xvirt.io/vm-slots": "2", "xvirt.io/kvm": "2"}
+    assert made.resources == {"xvirt.io/open": "0"}
 
 
 def test_a_host_that_never_told_of_itself_offers_nothing() -> None:

@@ -49,6 +49,7 @@ def test_row_06_it_asks_for_what_the_machine_takes() -> None:
         "cpu": "2000m",
         "memory": str(GIB + 128 * MIB + 2 * 8 * MIB + GIB // 512),
         "xvirt.io/vm-slots": "1",
+        "xvirt.io/open": "1",
         "xvirt.io/vcpus": "2",
         "xvirt.io/vm-memory-mib": "1024",
     }
@@ -149,6 +150,9 @@ def test_a_machine_that_has_its_host_asks_for_room_there_and_for_nothing_else() 
     assert affinity(pod) == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-a"]}]}
     assert pod["spec"]["tolerations"] == [{"operator": "Exists"}]
     assert "nodeSelector" not in pod["spec"]
+    requests = pod["spec"]["containers"][0]["resources"]["requests"]
+    assert "xvirt.io/open" not in requests, "it may come to a host that takes nothing new"
+    assert requests["xvirt.io/vm-slots"] == "1"
     assert read_holder(pod).pinned_to == "node-a"
 
 
