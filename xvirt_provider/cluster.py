@@ -25,7 +25,7 @@ PACKAGE = "pulumi-kubernetes"
 WAIT_FOR = "pulumi.com/waitFor"
 SKIP_AWAIT = "pulumi.com/skipAwait"
 _RUNNING = "jsonpath={.status.powerState}=Running"
-_AWAITED: dict[str, dict[str, str]] = {
+AWAITED: dict[str, dict[str, str]] = {
     "accepted": {SKIP_AWAIT: "true"},
     "defined": {WAIT_FOR: "jsonpath={.status.domainName}"},
     "running": {WAIT_FOR: _RUNNING},
@@ -86,7 +86,7 @@ def _check(declaration: Declaration, metadata: Any, spec: Any) -> None:
 
 def _document(declaration: Declaration) -> dict[str, Any]:
     """The document that the node target sends, and how long Pulumi is to wait for it."""
-    annotations = {OWNER: declaration.resource_name, **_AWAITED[declaration.options.wait_for or "ready"]}
+    annotations = {OWNER: declaration.resource_name, **AWAITED[declaration.options.wait_for or "ready"]}
     given = declaration.metadata.get("annotations") or {}
     if isinstance(given, pulumi.Output):
         merged: Any = given.apply(lambda own: {**(own or {}), **annotations})

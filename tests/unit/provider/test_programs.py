@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,9 @@ import pulumi
 import pytest
 
 from tests.unit.provider.programs import Registered, run_program
+from xvirt.model.fields import attributes, element_type
+from xvirt.model.machine.status import VirtualMachineStatus
+from xvirt.model.meta import ConditionType
 from xvirt.model.validation import validate
 from xvirt_provider import (
     Options,
@@ -22,6 +26,7 @@ from xvirt_provider import (
     XVirtNode,
     core,
 )
+from xvirt_provider.cluster import AWAITED
 from xvirt_provider.first_boot import secret_name
 from xvirt_provider.waits import CLOUD_INIT_PROBE
 
@@ -219,7 +224,7 @@ def _pool(**more: Any) -> None:
 
 def _network(**more: Any) -> None:
     subnets: Any = [{"address": "10.7.0.1/24", "dhcp": {"ranges": [{"start": "10.7.0.10", "end": "10.7.0.99"}]}}]
-    VirtualNetwork("lan", mode="Nat", subnets=subnets, namespace="shop", **more)
+    VirtualNetwork("lan", mode="Nat", subnets=subnets, **{"namespace": "shop", **more})
 
 
 def _image(**more: Any) -> None:
@@ -345,3 +350,18 @@ def test_row_100_outputs_are_read_from_the_objects_status() -> None:
 def test_row_104_what_a_cluster_does_not_take_is_told(more: dict[str, Any], told: str) -> None:
     with pytest.raises(pulumi.RunError, match=re.escape(told)):
         run_machine({"target": "cluster"}, **more)
+
+
+def test_row_100_what_pulumi_waits_for_are_fields_and_conditions_of_the_status() -> None:
+    known = {item.value for item in ConditionType}
+    for awaited in AWAITED.values():
+        text = awaited.get("pulumi.com/waitFor", "[]")
+        for expression in json.loads(text) if text.startswith("[") else [text]:
+            head, _, rest = expression.partition("=")
+            if head == "condition":
+                assert rest in known
+                continue
+            cls: Any = VirtualMachineStatus
+            for word in re.sub(r"\[0\]", "", rest.partition("}")[0].removeprefix("{.status.")).split("."):
+                item = {entry.json_name: entry for entry in attributes(cls)}[word]
+                cls = element_type(item.annotation) or item.annotation
