@@ -33,15 +33,19 @@ class Fate:
     is_dead: bool = False
     seen: list[str] = dataclasses.field(default_factory=list)
 
-    def before(self, what: str) -> None:
+    def before(self, what: str) -> int:
+        """A request is about to leave; its number."""
         if self.is_dead:
             raise Killed
         self.seen.append(what)
-        if len(self.seen) == self.at and not self.is_after:
+        number = len(self.seen)
+        if number == self.at and not self.is_after:
             self.die()
+        return number
 
-    def after(self) -> None:
-        if len(self.seen) == self.at and self.is_after:
+    def after(self, number: int) -> None:
+        """It took effect, perhaps after others that left later."""
+        if number == self.at and self.is_after:
             self.die()
 
     def die(self) -> None:
@@ -60,11 +64,10 @@ class MortalTransport:
         counts = request.method != "GET" and "/leases" not in request.path and "/events" not in request.path
         if self._fate.is_dead:
             raise Killed
-        if counts:
-            self._fate.before(f"{request.method} {request.path}")
+        number = self._fate.before(f"{request.method} {request.path}") if counts else 0
         answer = await self._server.send(request)
         if counts:
-            self._fate.after()
+            self._fate.after(number)
         return answer
 
     def stream(self, request: Request) -> Any:
@@ -82,11 +85,11 @@ class MortalClient(MemoryClient):
         self._fate = fate
 
     async def _change(self, what: str, uid: str, token: Any, act: Callable[[], Any]) -> Any:
-        self._fate.before(f"{what} on {self._host.name}")
+        number = self._fate.before(f"{what} on {self._host.name}")
         try:
             return await super()._change(what, uid, token, act)
         finally:
-            self._fate.after()
+            self._fate.after(number)
 
 
 class MortalCluster:

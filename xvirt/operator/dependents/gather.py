@@ -18,7 +18,7 @@ from xvirt.operator.dependents.records import (
     Trouble,
     read_dependent,
 )
-from xvirt.operator.dependents.references import DiskPlace
+from xvirt.operator.dependents.references import DiskPlace, part_of
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of
 from xvirt.operator.names import PROFILE_LABEL
 from xvirt.operator.nodes.links import NodeLinks
@@ -140,7 +140,7 @@ class Gatherer:
             node_uid=uid_of(item),
             generation=int(metadata.get("generation") or 0),
             labels=metadata.get("labels") or {},
-            spec=item.get("spec") or {},
+            spec=part_of(item, "spec"),
             profile=(labels.get(PROFILE_LABEL) or DEFAULT_PROFILE) if name else CLUSTER_PROFILE,
         )
 
@@ -156,7 +156,7 @@ class Gatherer:
         return self._parts.needs.hosts(self.traits.kind, key), None
 
     def _place_disk(self, item: Dependent, sightings: tuple[Sighting, ...]) -> tuple[frozenset[str], Problem | None]:
-        clones = bool((item.spec.get("source") or {}).get("clone"))
+        clones = bool(part_of(item.spec, "source").get("clone"))
         scene = DiskScene(
             disk=item,
             disks=disk_places(self.cache, self._parts.needs, item.namespace, [item.name]),

@@ -11,6 +11,7 @@ from xvirt.operator.dependents.references import (
     disk_references,
     image_references,
     machine_references,
+    part_of,
 )
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
 
@@ -130,7 +131,7 @@ class Needs:
 def references_of(machine: Object) -> References:
     """Of a cached machine, packed or whole."""
     known = machine.get(REFERENCES)
-    return known if isinstance(known, References) else machine_references(machine.get("spec") or {})
+    return known if isinstance(known, References) else machine_references(part_of(machine, "spec"))
 
 
 def _standing(machine: Object) -> tuple[Any, ...]:
@@ -142,11 +143,11 @@ def _of_machine(item: Object | None) -> frozenset[_Need]:
 
 
 def _of_disk(item: Object | None) -> frozenset[_Need]:
-    return frozenset(_needs(item, DISK, disk_references(item.get("spec") or {}))) if item is not None else frozenset()
+    return frozenset(_needs(item, DISK, disk_references(part_of(item, "spec")))) if item is not None else frozenset()
 
 
 def _of_image(item: Object | None) -> frozenset[_Need]:
-    return frozenset(_needs(item, IMAGE, image_references(item.get("spec") or {}))) if item is not None else frozenset()
+    return frozenset(_needs(item, IMAGE, image_references(part_of(item, "spec")))) if item is not None else frozenset()
 
 
 def _needs(item: Object, kind: str, names: References) -> Iterator[_Need]:
@@ -167,4 +168,4 @@ def _needs(item: Object, kind: str, names: References) -> Iterator[_Need]:
 
 def host_of(item: Any) -> str:
     """Host of a machine or disk, as its status tells."""
-    return str((item.get("status") or {}).get("nodeName") or "")
+    return str(part_of(item, "status").get("nodeName") or "")

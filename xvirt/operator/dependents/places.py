@@ -14,12 +14,12 @@ from typing import Any
 
 from xvirt.operator.dependents.needs import User
 from xvirt.operator.dependents.records import Dependent, Problem
-from xvirt.operator.dependents.references import DiskPlace, find_place
+from xvirt.operator.dependents.references import DiskPlace, find_place, names_of, part_of
 
 
 def pool_hosts(spec: Mapping[str, Any], hosts: Iterable[str]) -> frozenset[str]:
     """Of a StoragePool, in a cluster with these hosts."""
-    return frozenset(spec.get("hosts") or hosts)
+    return frozenset(names_of(spec, "hosts") or hosts)
 
 
 def first_user_host(users: Iterable[User]) -> str:
@@ -30,8 +30,8 @@ def first_user_host(users: Iterable[User]) -> str:
 
 def disk_place(disk: Mapping[str, Any], users: Iterable[User]) -> DiskPlace:
     """A VirtualDisk of the cluster, as far as it binds machines and disks."""
-    spec, status = disk.get("spec") or {}, disk.get("status") or {}
-    clone = (spec.get("source") or {}).get("clone")
+    spec, status = part_of(disk, "spec"), part_of(disk, "status")
+    clone = part_of(spec, "source").get("clone")
     return DiskPlace(
         host=str(status.get("nodeName") or spec.get("host") or ""),
         clone=str(clone) if clone else None,

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from xvirt.operator.dependents.references import list_of, part_of
 from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView
@@ -55,7 +56,7 @@ class Dependent:
         if self.traits.is_single:
             host = str(self.status.get("nodeName") or "")
             return (host,) if host else ()
-        return tuple(str(item["name"]) for item in self.status.get("hosts") or ())
+        return tuple(str(item["name"]) for item in list_of(self.status, "hosts"))
 
     @property
     def title(self) -> str:
@@ -78,8 +79,8 @@ def read_dependent(traits: Traits, item: Mapping[str, Any]) -> Dependent:
         is_deleting=bool(metadata.get("deletionTimestamp")),
         has_finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         is_forced=(metadata.get("annotations") or {}).get(FORCE_DELETE_ANNOTATION) == "true",
-        spec=item.get("spec") or {},
-        status=item.get("status") or {},
+        spec=part_of(item, "spec"),
+        status=part_of(item, "status"),
     )
 
 

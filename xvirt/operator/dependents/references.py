@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 DEFAULT_POOL = "default"
@@ -26,9 +26,9 @@ class References(NamedTuple):
 
 def machine_references(spec: Mapping[str, Any]) -> References:
     """Of a VirtualMachine."""
-    disks = [item for item in _items(spec, "disks") if isinstance(item.get("source"), Mapping)]
+    disks = [item for item in list_of(spec, "disks") if isinstance(item.get("source"), Mapping)]
     return References(
-        networks=_names(item.get("network") for item in _items(spec, "nics")),
+        networks=_names(item.get("network") for item in list_of(spec, "nics")),
         images=_names(item["source"].get("image") for item in disks),
         disks=_names(item["source"].get("disk") for item in disks),
         clones=_names(item["source"].get("clone") for item in disks),
@@ -38,8 +38,7 @@ def machine_references(spec: Mapping[str, Any]) -> References:
 
 def disk_references(spec: Mapping[str, Any]) -> References:
     """Of a VirtualDisk."""
-    source = spec.get("source")
-    source = source if isinstance(source, Mapping) else {}
+    source = part_of(spec, "source")
     return References(
         images=_names([source.get("image")]),
         clones=_names([source.get("clone")]),
@@ -58,11 +57,22 @@ def _is_inline(disk: Mapping[str, Any]) -> bool:
     return not source.get("disk") and not source.get("path") and disk.get("device") != "Cdrom"
 
 
-def _items(spec: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    items = spec.get(name)
-    for item in items if isinstance(items, Sequence) and not isinstance(items, str) else ():
-        if isinstance(item, Mapping):
-            yield item
+def part_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A map within a map; an empty one where there is none, or something else: what is wrong with it is a node's to say."""
+    part = value.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def list_of(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The maps of a list within a map."""
+    items = value.get(name)
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
+
+
+def names_of(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The strings of a list within a map, each once."""
+    items = value.get(name)
+    return _names(items) if isinstance(items, Sequence) and not isinstance(items, str) else ()
 
 
 def _names(values: Any) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from xvirt.model.quantity import ByteSize
 from xvirt.operator.conditions import MESSAGE_MAX_LENGTH, OWN, Status, Verdict, make_conditions
 from xvirt.operator.dependents.judge import judge, judge_host, name_hosts
 from xvirt.operator.dependents.records import Scene
+from xvirt.operator.dependents.references import list_of
 from xvirt.operator.nodes.state import Reach
 
 _SAME: Mapping[str, tuple[str, ...]] = {
@@ -68,7 +69,7 @@ def _many(scene: Scene, said: Mapping[str, Mapping[str, Any]], verdicts: Mapping
         waiting = (path for one in said.values() for path in one.get("restartRequired") or ())
         status["restartRequired"] = list(dict.fromkeys(waiting))
     status["lastError"] = next((one["lastError"] for one in said.values() if one.get("lastError")), None)
-    known = {entry["name"]: entry for entry in scene.item.status.get("hosts") or ()}
+    known = {entry["name"]: entry for entry in list_of(scene.item.status, "hosts")}
     status["hosts"] = [_entry(scene, host, verdicts[host], known.get(host), one) for host, one in said.items()]
     return status
 
@@ -148,7 +149,7 @@ def is_urgent(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _names(status: Mapping[str, Any]) -> Sequence[str]:
-    return [str(item["name"]) for item in status.get("hosts") or ()]
+    return [str(item["name"]) for item in list_of(status, "hosts")]
 
 
 def _statuses(status: Mapping[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from xvirt.operator.dependents.gather import disk_places
 from xvirt.operator.dependents.needs import MACHINE, Needs, host_of, references_of
 from xvirt.operator.dependents.records import DISK
-from xvirt.operator.dependents.references import RequiredHosts, required_hosts
+from xvirt.operator.dependents.references import RequiredHosts, names_of, part_of, required_hosts
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of
 
@@ -36,9 +36,9 @@ class Storage:
         wanted = (*names.disks, *names.clones)
         return required_hosts(names, disk_places(self._disks, self._needs, namespace, wanted), pools)
 
-    def _pool_hosts(self, name: str) -> list[str]:
+    def _pool_hosts(self, name: str) -> tuple[str, ...]:
         pool = self._pools.get(Key("", name))
-        return list((pool.get("spec") or {}).get("hosts") or ()) if pool is not None else []
+        return names_of(part_of(pool, "spec"), "hosts") if pool is not None else ()
 
     def claim(self, machine: Object, host: str) -> bool:
         """Whether a host may be written down for a machine now. Two machines with one new disk would each take it to a host of its own
