@@ -360,7 +360,7 @@ class Observer:
         spec: StoragePoolSpec = resource.spec
         self._host.index.drop_pools()
         record = self._host.index.pools().get(stored.name)
-        users = [item.key for item in self._store.list_objects() if _pool_of(item) == stored.name]
+        users = [item.key for item in self._store.list_objects() if stored.name in _pools_of(item)]
         group = spec.volume_group
         return PoolObservation(
             record=record,
@@ -385,12 +385,15 @@ def _definition(xml: str | None) -> Definition | None:
     return Definition(root, read_domain(root))
 
 
-def _pool_of(stored: StoredObject) -> str | None:
+def _pools_of(stored: StoredObject) -> set[str]:
+    """Pools that hold volumes of an object."""
     spec = stored.document["spec"]
     if stored.kind in ("VirtualDisk", "VirtualImage"):
-        pool: str = spec.get("pool", "default")
-        return pool
-    return None
+        return {spec.get("pool", "default")}
+    if stored.kind == "VirtualMachine":
+        machine: VirtualMachineSpec = stored.resource.spec
+        return {disk.pool for disk in machine.disks if disk.is_inline}
+    return set()
 
 
 def definition_hash(root: etree._Element) -> str:

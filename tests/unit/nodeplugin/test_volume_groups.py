@@ -218,3 +218,16 @@ def test_a_machines_volumes_go_with_it_where_its_policy_says_so(world: World) ->
     world.delete(_ref("VirtualMachine", "web"))
     world.settle()
     assert world.volumes.files == {}
+
+
+def test_row_47_a_pool_stays_while_a_machines_own_disk_lies_in_it(world: World) -> None:
+    world.apply(_machine({"name": "data", "source": {"size": "8Mi"}, "pool": "guests", "format": "raw"}))
+    world.settle()
+    world.delete(_ref("StoragePool", "guests"))
+    world.settle()
+    reason, message = _ready(world, "StoragePool", "guests")
+    assert reason == "Terminating"
+    assert message == "pool is used by VirtualMachine default/web; it is removed once they are gone"
+    world.delete(_ref("VirtualMachine", "web"))
+    world.settle()
+    assert world.store.find_named("StoragePool", "", "guests") is None

@@ -231,3 +231,51 @@ def test_an_idle_cluster_writes_nothing(tmp_path: Path) -> None:
             assert cluster.hosts["node-a"].calls == calls
 
     play(tmp_path, story)
+
+
+def test_fault_12_an_object_of_a_strange_shape_is_stalled_alone_and_recovers_when_it_is_mended(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        told = Story(cluster)
+        poison = Key("default", "poison")
+        strange = {"size": "16Mi", "host": "node-a", "source": "somewhere", "pool": ["x"]}
+        cluster.server.write(DISKS, {"metadata": {"name": "poison", "namespace": "default"}, "spec": strange})
+        cluster.server.write(DISKS, disk(host="node-a"))
+        async with cluster.operator():
+            await told.is_ready(DISKS, DATA, "Ready")
+            await told.says(DISKS, poison, "InvalidSpec")
+            assert "spec.source" in told.message(DISKS, poison)
+            await cluster.rest(600.0)
+            asked = [
+                call
+                for call in cluster.hosts["node-a"].calls
+                if call[1] == cluster.need(DISKS, poison)["metadata"]["uid"]
+            ]
+            assert len(asked) <= 12, "tried ever more rarely"
+            item = cluster.need(DISKS, poison)
+            item["spec"] = disk(host="node-a")["spec"]
+            cluster.server.write(DISKS, item)
+            await told.is_ready(DISKS, poison, "Ready")
+
+    play(tmp_path, story)
+
+
+def test_fault_03_a_host_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        told = Story(cluster)
+        fast = Key("", "fast")
+        cluster.server.write(POOLS, pool(tmp_path / "fast"))
+        async with cluster.operator():
+            await cluster.until(lambda: told.hosts(POOLS, fast) == dict.fromkeys(TWO, "Active"))
+            cluster.hosts["node-a"].freeze()
+            item = cluster.need(POOLS, fast)
+            item["spec"]["autostart"] = False
+            cluster.server.write(POOLS, item)
+            since_s = cluster.time.clock.monotonic_s()
+            store = cluster.hosts["node-b"].world.store
+            await cluster.until(lambda: [each.generation for each in store.list_objects("StoragePool")] == [2])
+            assert cluster.time.clock.monotonic_s() - since_s < 1.0
+            await cluster.until(lambda: told.hosts(POOLS, fast) == {"node-a": "Unknown", "node-b": "Active"})
+            cluster.hosts["node-a"].come_back()
+            await told.is_ready(POOLS, fast, "Active")
+
+    play(tmp_path, story, TWO)
