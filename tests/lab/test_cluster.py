@@ -76,7 +76,7 @@ def booted(node: Node) -> str:
     return node.guest_exec(DOMAIN, ["cat", "/proc/sys/kernel/random/boot_id"]).strip()
 
 
-def test_row_02_and_24_a_guest_is_on_its_host_alone_and_gone_with_its_object(
+def test_row_02_24_and_82_a_guest_is_on_its_host_alone_and_gone_with_its_object(
     kubectl: Kubectl, nodes: dict[str, Node], host: Node
 ) -> None:
     others = [node for node in nodes.values() if node.name != host.name]

@@ -1,7 +1,8 @@
-"""`python -m tools.demo`"""
+"""`python -m tools.demo [--cluster]`"""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shlex
@@ -101,7 +102,19 @@ class Demo:
 
 
 def main() -> None:
-    """Run the demo; leaves nothing behind."""
+    """Run the demo that is asked for."""
+    parser = argparse.ArgumentParser(prog="./dev demo", description="xVirt's main job on a real guest")
+    parser.add_argument("--cluster", action="store_true", help="in a cluster of two hosts, by kubectl")
+    if parser.parse_args().cluster:
+        from tools.demo.cluster import main as show_cluster
+
+        show_cluster()
+    else:
+        show_node()
+
+
+def show_node() -> None:
+    """One host, by xVirt's command line; leaves nothing behind."""
     began = time.monotonic()
     print("# building the test guest (once)", flush=True)
     image = image_path()
