@@ -259,7 +259,7 @@ def test_fault_12_an_object_of_a_strange_shape_is_stalled_alone_and_recovers_whe
     play(tmp_path, story)
 
 
-def test_fault_03_a_host_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
+def test_a_host_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         told = Story(cluster)
         fast = Key("", "fast")
