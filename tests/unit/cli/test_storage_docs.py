@@ -63,7 +63,16 @@ def test_the_table_of_what_a_change_costs_is_the_models() -> None:
     }
 
 
-@pytest.mark.parametrize("reason", re.findall(r"`([A-Z]\w+)`", PAGE.split("## When something is wrong")[1]))
+ON_A_HOST, IN_A_CLUSTER = PAGE.split("## When something is wrong")[1].split("## In a cluster")
+
+
+@pytest.mark.parametrize("reason", re.findall(r"`([A-Z]\w+)`", ON_A_HOST))
 def test_every_reason_that_the_page_explains_is_one_that_the_node_gives(reason: str) -> None:
     sources = "".join(path.read_text() for path in Path("nodeplugin").rglob("*.py"))
+    assert f'"{reason}"' in sources
+
+
+@pytest.mark.parametrize("reason", re.findall(r"`([A-Z]\w+)`", IN_A_CLUSTER))
+def test_every_reason_that_the_page_explains_is_one_that_the_operator_gives(reason: str) -> None:
+    sources = "".join(path.read_text() for path in Path("xvirt/operator").rglob("*.py"))
     assert f'"{reason}"' in sources
