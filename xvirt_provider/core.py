@@ -35,6 +35,9 @@ from xvirt_provider.waits import CLOUD_INIT_FAILED, check_wait, has_failed
 
 Values = Mapping[str, Any]
 POLL_S = 0.2
+_PROBED = "ReadinessProbePending"
+STALLED_S = 3.0
+"""Seconds that an object must be Stalled before nobody waits for it: what a node said before this declaration is said no more then."""
 KEPT_S = 5.0
 """Seconds that a deletion waits while others need the object's volume: those that are deleted beside it go within them."""
 _TRANSIENT = ("AgentConnected", "Reconciling")
@@ -218,13 +221,15 @@ def _apply(client: NodeClient, inputs: Values) -> ApplyResult:
 def _wait(client: NodeClient, inputs: Values, view: ObjectView, limit_s: float) -> tuple[ObjectView, str]:
     wanted = inputs.get("waitFor") or _default_wait(inputs)
     reached = _REACHED[wanted]
-    deadline = time.monotonic() + limit_s
+    began = moving = time.monotonic()
     while not reached(view.document):
+        now = time.monotonic()
+        moving = moving if _is_true("Stalled")(view.document) else now
         if wanted == "cloud-init" and has_failed(view.document):
             return view, f"{view.ref}: {CLOUD_INIT_FAILED}"
-        if _is_true("Stalled")(view.document):
-            return view, f"{view.ref} is not {wanted}: {_state_of(view.document)}"
-        if time.monotonic() >= deadline:
+        if now - moving > STALLED_S:
+            return view, f"{view.ref} is not as declared: {_state_of(view.document)}"
+        if now - began >= limit_s:
             return view, f"{view.ref} is not {wanted} after {limit_s:g} s: {_state_of(view.document)}"
         if cancelled.wait(POLL_S):
             return view, f"{view.ref} was not waited for any longer: {_state_of(view.document)}"
@@ -265,7 +270,10 @@ def _is_defined(document: Any) -> bool:
 
 
 def _is_running(document: Any) -> bool:
-    return _is_observed(document) and (document.get("status") or {}).get("powerState") == "Running"
+    """Running, and as declared, with or without its guest's consent to a readiness probe."""
+    is_on = _is_observed(document) and (document.get("status") or {}).get("powerState") == "Running"
+    is_changing = _is_true("Reconciling")(document) and _condition(document, "Reconciling").get("reason") != _PROBED
+    return is_on and not is_changing and not _is_true("Stalled")(document)
 
 
 _REACHED: dict[str, Callable[[Any], bool]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.declared import Declared
+from tests.pulumi.cleaning import empty
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.lab import take_down
@@ -46,14 +47,11 @@ def node(lab: Lab) -> Node:
 
 @pytest.fixture
 def declared(node: Node) -> Iterator[Declared]:
-    """A client of the node, which is empty again afterwards."""
+    """A client of the node, which is empty before and afterwards."""
     client = Declared(node)
+    empty(client)
     yield client
-    refs = [view.ref for view in client.client.list_objects()]
-    for ref in refs:
-        client.client.delete(ref, force=True)
-    for ref in refs:
-        client.wait_gone(ref)
+    empty(client)
 
 
 @pytest.fixture(scope="session")

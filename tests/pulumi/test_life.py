@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.lab.declared import Declared, condition, has_agent, vm
+from tests.pulumi.cleaning import POOL, empty
 from tools.lab import Node
 from tools.pulumi.stack import Stack
 from xvirt.model.errors import NotFound
@@ -49,8 +50,11 @@ pulumi.export("address", web.address)
 
 
 @pytest.fixture(scope="module")
-def declared(node: Node) -> Declared:
-    return Declared(node)
+def declared(node: Node) -> Iterator[Declared]:
+    client = Declared(node)
+    empty(client)
+    yield client
+    empty(client)
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +186,8 @@ def test_row_99_destroy_leaves_nothing_but_what_policy_keeps(stack: Stack, decla
     assert kept == ["VirtualImage default/guest"], "the kept disk is based on it"
     assert "warning: VirtualImage default/guest is still there: Terminating: volume" in found.text
     assert node.virsh("list", "--all", "--name").split() == []
-    left = node.run(["find", "/var/lib/xvirt/pool", "-type", "f", "-name", "*.qcow2"]).stdout.split()
-    pool = "/var/lib/xvirt/pool"
-    disk, base = f"{pool}/default_web_root.qcow2", f"{pool}/default_guest.image.qcow2"
+    left = node.run(["find", POOL, "-type", "f", "-name", "*.qcow2"]).stdout.split()
+    disk, base = f"{POOL}/default_web_root.qcow2", f"{POOL}/default_guest.image.qcow2"
     assert sorted(left) == [base, disk], "the disk with deletion_policy Retain, and what it is based on"
     node.run(["rm", disk])
     declared.wait_gone(ObjectRef(kind="VirtualImage", namespace="default", name="guest"))

@@ -13,7 +13,7 @@ from tests.unit.cli.live_node import LiveNode, eventually
 from tests.unit.cli.test_adopt import FIRST, define
 from tests.unit.provider.conftest import inputs
 from xvirt.client.blocking import NodeClient
-from xvirt.model.errors import Conflict, DeadlineExceeded
+from xvirt.model.errors import Conflict, DeadlineExceeded, Refused
 from xvirt.model.exchange import ObjectRef
 from xvirt_provider import core
 from xvirt_provider.waits import CLOUD_INIT_PROBE
@@ -91,13 +91,33 @@ def test_row_104_a_wait_that_no_disk_can_reach_is_told() -> None:
     ]
 
 
-def test_row_99_what_somebody_must_change_first_ends_the_wait_at_once(client: NodeClient, node: LiveNode) -> None:
+def test_row_99_what_somebody_must_change_first_ends_the_wait(
+    client: NodeClient, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "STALLED_S", 0.3)
     define(node, "default_web", FIRST)
     outputs = core.create(client, inputs(timeouts={"create": 3600.0}))
-    assert outputs["warning"].startswith("VirtualMachine default/web is not running: "), outputs["warning"]
+    assert outputs["warning"].startswith("VirtualMachine default/web is not as declared: "), outputs["warning"]
     assert outputs["conditions"]["Stalled"] == "True"
     with pytest.raises(DeadlineExceeded, match=r"default_web.*it stays as it is"):
         core.create(client, inputs(timeouts={"create": 3600.0}, onTimeout="fail"))
+    node.hypervisor.destroy_domain(FIRST)
+    node.hypervisor.undefine_domain(FIRST)
+    assert core.create(client, inputs(timeouts={"create": 60.0}, onTimeout="fail"))["warning"] == ""
+
+
+def test_row_99_a_machine_that_runs_is_waited_for_until_it_is_as_declared(
+    client: NodeClient, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "STALLED_S", 0.3)
+    core.create(client, inputs())
+    node.faults.fail_next("set_vcpus", Refused("the guest refuses", reason="GuestRefuses"), times=1000)
+    wished = inputs(spec={"cpu": {"cores": 2, "max": 2}}, timeouts={"update": 60.0})
+    outputs = core.update(client, wished)
+    assert outputs["warning"] == "VirtualMachine default/web is not as declared: Failed: the guest refuses"
+    node.faults.clear()
+    assert core.update(client, wished)["warning"] == ""
+    assert client.get(WEB).document["status"]["cpus"] == 2
 
 
 def test_row_99_a_cancelled_step_waits_no_longer_and_is_no_failure(
