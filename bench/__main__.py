@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.apply_overhead import apply_overhead
 from bench.changes import attach, burst_20
+from bench.cluster import cluster_100, cluster_1000, cluster_8000
 from bench.convert import convert
 from bench.events import event_latency, recovery
 from bench.idle import idle
@@ -23,6 +24,9 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "apply-overhead": apply_overhead,
     "attach": attach,
     "burst-20": burst_20,
+    "cluster-100": cluster_100,
+    "cluster-1000": cluster_1000,
+    "cluster-8000": cluster_8000,
     "convert": convert,
     "event-latency": event_latency,
     "idle": idle,

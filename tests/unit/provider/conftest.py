@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def inputs(name: str = "web", **more: Any) -> dict[str, Any]:
         "owner": name,
         **more,
     }
+
+
+@pytest.fixture(autouse=True)
+def loop() -> None:
+    """Pulumi's SDK asks for the main thread's event loop, which `asyncio.run` of any other test takes away."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 @pytest.fixture
