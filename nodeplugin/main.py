@@ -6,15 +6,12 @@ import os
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # before gRPC is imported: qemu-img is started by fork
 
-import argparse
 import logging
 import signal
-import sys
 import threading
 import uuid
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from nodeplugin.clock import SystemClock
 from nodeplugin.config import NodeConfig, load_config
@@ -43,8 +40,7 @@ from xvirt import __version__
 from xvirt.model.authority import LOCAL
 from xvirt.model.errors import Unavailable, XvirtError
 from xvirt.model.exchange import Caller
-from xvirt.process.config import explain
-from xvirt.process.logs import LogFormat, LogLevel, start_logging
+from xvirt.process.command import Program, leave
 
 logger = logging.getLogger(__name__)
 
@@ -54,41 +50,23 @@ SLOW_PROBE_S = 15.0
 """A capability probe that takes longer points to the KVM cache trap: every look-up would be as slow."""
 
 
+PROGRAM = Program("xvirt-node", "xVirt's node plugin", Path("/etc/xvirt/node.yaml"))
+
+
 def run() -> None:
     """Entry point of `xvirt-node`."""
-    parser = argparse.ArgumentParser(prog="xvirt-node", description="xVirt's node plugin")
-    parser.add_argument("--config", type=Path, default=Path("/etc/xvirt/node.yaml"), help="config file (YAML)")
-    parser.add_argument("--check-config", action="store_true", help="only say whether the config file is right")
-    parser.add_argument(
-        "--log-level", type=str.lower, choices=[item.value for item in LogLevel], help="over the config"
-    )
-    parser.add_argument("--log-format", choices=[item.value for item in LogFormat], help="over the config")
-    parser.add_argument("--version", action="version", version=__version__)
-    arguments = parser.parse_args()
+    arguments = PROGRAM.read_arguments()
     try:
-        config = load_config(arguments.config)
-        if arguments.check_config:
-            print(f"{arguments.config}: right")
+        config = PROGRAM.begin(arguments, load_config)
+        if config is None:
             return
-        start_logging(
-            LogFormat(arguments.log_format) if arguments.log_format else config.log_format,
-            LogLevel(arguments.log_level) if arguments.log_level else config.log_level,
-        )
         serve(config)
     except XvirtError as error:
         notify(f"STATUS={error.message}")
-        for line in explain(error):
-            print(f"xvirt-node: {line}", file=sys.stderr)
-        _leave(1)
-    _leave(0)
-
-
-def _leave(code: int) -> NoReturn:
+        PROGRAM.tell(error)
+        leave(1)
     # Threads of RPCs and of libvirt calls that a hung QEMU holds would be waited for without end.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    leave(0)
 
 
 def serve(config: NodeConfig) -> None:

@@ -6,7 +6,6 @@ import os
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # before gRPC is imported
 
-import argparse
 import asyncio
 import contextlib
 import logging
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from xvirt import __version__
 from xvirt.gateway.authorization import authorize
 from xvirt.gateway.config import GatewayConfig, load_config
 from xvirt.gateway.listener import listen, monitor
@@ -33,8 +31,8 @@ from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.metrics import Metrics
 from xvirt.operator.runtime.resources import Key
 from xvirt.operator.runtime.transport import AiohttpTransport
-from xvirt.process.config import ClientTlsConfig, explain
-from xvirt.process.logs import LogFormat, LogLevel, start_logging
+from xvirt.process.command import Program
+from xvirt.process.config import ClientTlsConfig
 from xvirt.wire.certificates import TlsFiles
 
 log = logging.getLogger(__name__)
@@ -42,30 +40,19 @@ log = logging.getLogger(__name__)
 NAME = "xvirt-gateway"
 
 
+PROGRAM = Program(NAME, "xVirt's aggregated API: acts upon machines of a cluster", Path("/etc/xvirt/gateway.yaml"))
+
+
 def run() -> None:
     """Entry point of `xvirt-gateway`."""
-    parser = argparse.ArgumentParser(prog=NAME, description="xVirt's aggregated API: acts upon machines of a cluster")
-    parser.add_argument("--config", type=Path, default=Path("/etc/xvirt/gateway.yaml"), help="config file (YAML)")
-    parser.add_argument("--check-config", action="store_true", help="only say whether the config file is right")
-    parser.add_argument(
-        "--log-level", type=str.lower, choices=[item.value for item in LogLevel], help="over the config"
-    )
-    parser.add_argument("--log-format", choices=[item.value for item in LogFormat], help="over the config")
-    parser.add_argument("--version", action="version", version=__version__)
-    arguments = parser.parse_args()
+    arguments = PROGRAM.read_arguments()
     try:
-        config = load_config(arguments.config)
-        if arguments.check_config:
-            print(f"{arguments.config}: right")
+        config = PROGRAM.begin(arguments, load_config)
+        if config is None:
             return
-        start_logging(
-            LogFormat(arguments.log_format) if arguments.log_format else config.log_format,
-            LogLevel(arguments.log_level) if arguments.log_level else config.log_level,
-        )
         asyncio.run(serve(config))
     except (XvirtError, AccessFailed) as error:
-        for line in explain(error):
-            print(f"{NAME}: {line}", file=sys.stderr)
+        PROGRAM.tell(error)
         sys.exit(1)
 
 

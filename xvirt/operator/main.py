@@ -5,7 +5,6 @@ Machines run on without it, and without the API server; whatever it was doing, t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import functools
@@ -14,7 +13,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,7 +20,6 @@ from typing import NoReturn
 
 from prometheus_client import CollectorRegistry
 
-from xvirt import __version__
 from xvirt.client.asynchronous import AsyncNodeClient
 from xvirt.client.schedule import Patience
 from xvirt.client.target import Target, TlsFiles
@@ -36,8 +33,7 @@ from xvirt.operator.runtime.controller import ControllerOptions
 from xvirt.operator.runtime.lease import LeaseOptions
 from xvirt.operator.runtime.metrics import Metrics
 from xvirt.operator.runtime.transport import AiohttpTransport
-from xvirt.process.config import explain
-from xvirt.process.logs import LogFormat, LogLevel, start_logging
+from xvirt.process.command import Program, leave
 
 logger = logging.getLogger(__name__)
 
@@ -45,40 +41,21 @@ PATIENCE = Patience(call_s=15.0, repeat_within_s=2.0)
 """Of calls to nodes: short enough to leave room for a decision within a lease."""
 
 
+PROGRAM = Program("xvirt-operator", "xVirt's operator for Kubernetes", Path("/etc/xvirt/operator.yaml"))
+
+
 def run() -> None:
     """Entry point of `xvirt-operator`."""
-    parser = argparse.ArgumentParser(prog="xvirt-operator", description="xVirt's operator for Kubernetes")
-    parser.add_argument("--config", type=Path, default=Path("/etc/xvirt/operator.yaml"), help="config file (YAML)")
-    parser.add_argument("--check-config", action="store_true", help="only say whether the config file is right")
-    parser.add_argument(
-        "--log-level", type=str.lower, choices=[item.value for item in LogLevel], help="over the config"
-    )
-    parser.add_argument("--log-format", choices=[item.value for item in LogFormat], help="over the config")
-    parser.add_argument("--version", action="version", version=__version__)
-    arguments = parser.parse_args()
+    arguments = PROGRAM.read_arguments()
     try:
-        config = load_config(arguments.config)
-        if arguments.check_config:
-            print(f"{arguments.config}: right")
+        config = PROGRAM.begin(arguments, load_config)
+        if config is None:
             return
-        start_logging(
-            LogFormat(arguments.log_format) if arguments.log_format else config.log_format,
-            LogLevel(arguments.log_level) if arguments.log_level else config.log_level,
-        )
         asyncio.run(serve(config))
     except (XvirtError, AccessFailed) as error:
-        for line in explain(error):
-            print(f"xvirt-operator: {line}", file=sys.stderr)
-        _leave(1)
-    _leave(0)
-
-
-def _leave(code: int) -> NoReturn:
-    # gRPC's threads would be waited for.
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        PROGRAM.tell(error)
+        leave(1)
+    leave(0)
 
 
 def _lose_lease(message: str) -> NoReturn:

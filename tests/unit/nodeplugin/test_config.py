@@ -107,7 +107,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         raise Left(code)
 
     monkeypatch.setattr(sys, "argv", ["xvirt-node", *arguments])
-    monkeypatch.setattr(main, "_leave", leave)
+    monkeypatch.setattr(main, "leave", leave)
     try:
         main.run()
     except Left as left:
