@@ -32,6 +32,11 @@ def unknown(reason: str, message: str) -> Verdict:
     return Verdict(reason=reason, message=message, word="Unknown", ready="Unknown")
 
 
+def terminating(message: str, reason: str = "Terminating") -> Verdict:
+    """It is being deleted."""
+    return Verdict(reason=reason, message=message, word="Terminating")
+
+
 OWN = ("Ready", "Reconciling", "Stalled")
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeAlias
 
-from xvirt.operator.conditions import Status, Verdict
+from xvirt.operator.conditions import Status, Verdict, terminating
 from xvirt.operator.dependents.judge import (
     current_trouble,
     is_newer,
@@ -29,7 +29,7 @@ from xvirt.operator.dependents.judge import (
     said_message,
 )
 from xvirt.operator.dependents.records import DELETION, Part, Scene
-from xvirt.operator.dependents.status import differs, find_status, is_urgent, terminating
+from xvirt.operator.dependents.status import differs, find_status, is_urgent
 from xvirt.operator.nodes.state import Reach
 
 USERS_NAMED_MAX = 5

@@ -26,11 +26,6 @@ _SLOWEST = ("progressPercent", "transferred", "transferSize")
 _NOT_OF_A_NODE = ("hosts", "nodeName", "conditions")
 
 
-def terminating(message: str, reason: str = "Terminating") -> Verdict:
-    """It is being deleted."""
-    return Verdict(reason=reason, message=message, word="Terminating")
-
-
 def find_status(scene: Scene, hosts: Iterable[str], verdict: Verdict | None = None) -> Status:
     """The whole status. `hosts`: those that are recorded with it. `verdict`: the operator's own, over what is found."""
     item, verdicts = scene.item, {host: judge_host(scene, host) for host in scene.places}

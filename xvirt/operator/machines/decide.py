@@ -17,10 +17,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeAlias
 
-from xvirt.operator.conditions import Status, Verdict, stalled, unknown
+from xvirt.operator.conditions import Status, Verdict, stalled, terminating, unknown
 from xvirt.operator.machines.placing import find_hosts, find_obstacle
 from xvirt.operator.machines.records import Delivery, Holder, Machine, Outside, Scene, Trouble
-from xvirt.operator.machines.status import is_ready, is_urgent, node_status, own_status, terminating
+from xvirt.operator.machines.status import is_ready, is_urgent, node_status, own_status
 from xvirt.operator.nodes.state import Reach, Sighting
 from xvirt.operator.nodes.views import NodeView
 

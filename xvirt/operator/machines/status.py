@@ -17,11 +17,6 @@ from xvirt.operator.conditions import OWN, Status, Verdict, make_conditions
 from xvirt.operator.machines.records import Machine
 
 
-def terminating(message: str, reason: str = "Terminating") -> Verdict:
-    """It is being deleted."""
-    return Verdict(reason=reason, message=message, word="Terminating")
-
-
 def node_status(machine: Machine, said: Mapping[str, Any], host: str, now: str) -> Status:
     """As the machine's node says."""
     status = {**said, "nodeName": host}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.machines.scenes import NOW, condition, conditions, machine, placed, running, starting
-from xvirt.operator.conditions import MESSAGE_MAX_LENGTH, Verdict, stalled, unknown
-from xvirt.operator.machines.status import is_urgent, node_status, own_status, terminating
+from xvirt.operator.conditions import MESSAGE_MAX_LENGTH, Verdict, stalled, terminating, unknown
+from xvirt.operator.machines.status import is_urgent, node_status, own_status
 
 EARLIER, LATER = "2026-01-01T09:00:00Z", "2026-01-01T11:30:00Z"
 
