@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,32 @@ from tools.lab.lab import take_down
 from tools.lab.spec import BASE_DIRECTORY
 
 _PREFIX = "test-"
+_TAIL_BYTES = 3000
+_TAILS = 6
+"""Logs whose ends a failure shows: those that were written to last."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure that comes once in fifty runs must tell by itself what guests, QEMU and the node plugin said."""
+    report = yield
+    if report.failed:
+        report.sections.extend(_tails())
+    return report
+
+
+def _tails() -> list[tuple[str, str]]:
+    """The ends of this run's logs."""
+    found = [
+        log
+        for directory in BASE_DIRECTORY.glob(f"{_PREFIX}{os.getpid()}*")
+        for pattern in ("*/log/*.log", "*/log/qemu/*.log", "*/var-lib-xvirt/logs/*.log")
+        for log in directory.glob(pattern)
+    ]
+    latest = sorted(found, key=lambda log: log.stat().st_mtime, reverse=True)[:_TAILS]
+    return [(str(log), log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")) for log in latest]
 
 
 def _clear_killed_runs() -> None:
