@@ -25,6 +25,8 @@ from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, NODES, PODS, SE
 PATIENCE_S = 900.0
 """Virtual: a wait that ends the test."""
 VM = Key("default", "web")
+TWO = ("node-a", "node-b")
+"""Hosts."""
 
 
 def machine(name: str = "web", namespace: str = "default", **more: Any) -> Object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import Cluster, machine, play
+from tests.unit.operator.cluster import TWO, Cluster, machine, play
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.names import HOST_LABEL, PROFILE_LABEL
 from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, NODES, PODS, SECRETS, Key
@@ -270,7 +270,7 @@ def test_row_16_a_cordoned_host_takes_no_new_machine_and_keeps_those_it_has(tmp_
                     cluster.server.remove(PODS, Key("default", pod["metadata"]["name"]), 0)
             await cluster.until(lambda: sum(pod["spec"].get("nodeName") == where for pod in cluster.holders()) == 1)
 
-    play(tmp_path, story, ("node-a", "node-b"))
+    play(tmp_path, story, TWO)
 
 
 def test_a_host_whose_label_is_taken_away_keeps_its_machines_and_is_forgotten_once_it_has_none(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import VM, Cluster, machine, play
+from tests.unit.operator.cluster import TWO, VM, Cluster, machine, play
 from xvirt.model.exchange import EventType
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.names import FORCE_DELETE_ANNOTATION, PROFILE_LABEL
@@ -76,7 +76,7 @@ def test_fault_19_a_node_object_that_is_deleted_and_comes_back_changes_nothing_o
             await cluster.until(lambda: [pod["spec"].get("nodeName") for pod in cluster.holders()] == [where])
             assert cluster.condition("Ready")["status"] == "True"
 
-    play(tmp_path, story, ("node-a", "node-b"))
+    play(tmp_path, story, TWO)
 
 
 def test_fault_21_a_plugin_that_is_restarted_at_any_moment_is_caught_up_with(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_fault_20_whatever_becomes_of_a_holder_its_machine_runs_on_where_it_is(t
             assert sum(uid in found for found in cluster.domains().values()) == 1
             assert cluster.hosts[where].calls[calls:] == []
 
-    play(tmp_path, story, ("node-a", "node-b"))
+    play(tmp_path, story, TWO)
 
 
 def test_fault_20_a_preempted_holder_keeps_its_room_as_long_as_there_is_none_for_its_successor(tmp_path: Path) -> None:

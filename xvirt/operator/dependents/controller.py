@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from xvirt.model.errors import RetryLater, XvirtError
-from xvirt.operator.dependents.decide import (
-    AddFinalizer,
-    ApplyOn,
-    DeleteOn,
-    Effect,
-    PutStatus,
-    Refresh,
-    ReleaseFinalizer,
-    decide,
-    decide_errand,
-)
+from xvirt.model.errors import XvirtError
+from xvirt.operator.dependents.decide import Effect, PutStatus, decide, decide_errand
 from xvirt.operator.dependents.gather import DependentParts, Gatherer, HostMemo, Memo
-from xvirt.operator.dependents.records import DELETION, Delivery, Scene, Traits, Trouble
+from xvirt.operator.dependents.records import DELETION, Delivery, Scene, Traits
+from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
 from xvirt.operator.kinds import RESOURCES
 from xvirt.operator.machines.document import digest_of, document_of
 from xvirt.operator.names import FINALIZER
@@ -33,12 +24,8 @@ from xvirt.operator.runtime.writer import StatusWriter
 
 HOLD_S = 3.0
 """Progress and sizes that nobody waits for are told together, this long after the first of them."""
-RETRY_FIRST_S = 1.0
-RETRY_MAX_S = 300.0
 SHOWN_WITHIN_S = 30.0
 """A host's views show what it has taken within this time."""
-_PASSING = frozenset(("Deleting",))
-"""Reasons of refusals that end by themselves."""
 
 
 def errand_key(key: Key, host: str) -> Key:
@@ -72,16 +59,17 @@ class DependentController:
         times = [time_s for host in scene.places if (time_s := self._plan(scene, host)) is not None]
         effect = decide(scene)
         if isinstance(effect, PutStatus):
-            held_until_s = self._hold(effect, memo)
-            if held_until_s is None:
+            now_s = self._clock.monotonic_s()
+            left_s = memo.patience.hold(now_s, HOLD_S, is_urgent=effect.is_urgent)
+            if left_s is None:
                 await self._tell(effect, item)
             else:
-                times.append(held_until_s)
+                times.append(now_s + left_s)
         elif effect is not None:
             await self._perform(effect, item, memo)
             times.append(0.0)
         else:
-            memo.dirty_since_s = None
+            memo.patience.end()
         return Requeue(max(min(times) - self._clock.monotonic_s(), 0.0)) if times else None
 
     def _plan(self, scene: Scene, host: str) -> float | None:
@@ -90,17 +78,6 @@ class DependentController:
         if errand.call is not None:
             self._send(errand_key(Key(scene.item.namespace, scene.item.name), host))
         return errand.look_again_s
-
-    def _hold(self, effect: PutStatus, memo: Memo) -> float | None:
-        """When to write what nobody waits for; None where it is to be written now."""
-        now_s = self._clock.monotonic_s()
-        if memo.dirty_since_s is None:
-            memo.dirty_since_s = now_s
-        due_s = memo.dirty_since_s + HOLD_S
-        if not effect.is_urgent and now_s < due_s:
-            return due_s
-        memo.dirty_since_s = None
-        return None
 
     async def _tell(self, effect: PutStatus, item: Object) -> None:
         if await self._status.write(item, effect.status) and effect.left_behind:
@@ -151,9 +128,9 @@ class DependentController:
         try:
             await link.apply(document_of(declared), generation=declared.generation, profile=declared.profile)
         except XvirtError as error:
-            self._fail(known, subject, error)
+            known.calls.refuse(subject, error, self._clock.monotonic_s())
         else:
-            known.trouble, known.failures = None, 0
+            known.calls.succeed()
             known.delivered = Delivery(subject, session, self._clock.monotonic_s() + SHOWN_WITHIN_S)
 
     async def _delete(self, item: Object, link: NodeLink, known: HostMemo) -> None:
@@ -161,20 +138,9 @@ class DependentController:
         try:
             is_there = await link.delete(uid_of(item))
         except XvirtError as error:
-            self._fail(known, DELETION, error)
+            known.calls.refuse(DELETION, error, self._clock.monotonic_s())
         else:
-            known.trouble, known.failures = None, 0
+            known.calls.succeed()
             known.is_gone = not is_there
             until_s = self._clock.monotonic_s() + SHOWN_WITHIN_S
             known.delivered = Delivery(DELETION, session, until_s) if is_there else None
-
-    def _fail(self, known: HostMemo, subject: str, error: XvirtError) -> None:
-        pause_s = min(RETRY_FIRST_S * 2.0 ** min(known.failures, 20), RETRY_MAX_S)
-        known.failures += 1
-        known.trouble = Trouble(
-            subject=subject,
-            reason=error.reason,
-            message=error.message,
-            is_passing=isinstance(error, RetryLater) or error.reason in _PASSING,
-            until_s=self._clock.monotonic_s() + pause_s,
-        )

@@ -21,30 +21,15 @@ import dataclasses
 from typing import TypeAlias
 
 from xvirt.operator.conditions import Status, Verdict, terminating
-from xvirt.operator.dependents.judge import (
-    current_trouble,
-    is_newer,
-    name_hosts,
-    needs_apply,
-    said_message,
-)
+from xvirt.operator.dependents.judge import name_hosts, needs_apply
 from xvirt.operator.dependents.records import DELETION, Part, Scene
 from xvirt.operator.dependents.status import differs, find_status, is_urgent
+from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
 from xvirt.operator.nodes.state import Reach
+from xvirt.operator.troubles import current_trouble
+from xvirt.operator.verdicts import judge_lost_removal, said_message
 
 USERS_NAMED_MAX = 5
-
-
-@dataclasses.dataclass(frozen=True)
-class AddFinalizer:
-    """Before anything is asked of a host."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ReleaseFinalizer:
-    """Nothing is left to do. `left_behind`: what may stay somewhere, for an Event."""
-
-    left_behind: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,27 +41,7 @@ class PutStatus:
     left_behind: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Refresh:
-    """Read the object from the API server itself: a node knows a newer generation."""
-
-
 Effect: TypeAlias = AddFinalizer | ReleaseFinalizer | PutStatus | Refresh
-
-
-@dataclasses.dataclass(frozen=True)
-class ApplyOn:
-    """Give the host the document."""
-
-    host: str
-
-
-@dataclasses.dataclass(frozen=True)
-class DeleteOn:
-    """Have the host let go of it; its answer that there is none is what is waited for."""
-
-    host: str
-    uid: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,10 +65,7 @@ def decide(scene: Scene) -> Effect | None:
         return _remove(scene)
     if not item.has_finalizer and scene.places:
         return AddFinalizer()
-    if (
-        any(part.view is not None and is_newer(part.view, scene) for part in scene.parts.values())
-        and not scene.is_fresh
-    ):
+    if any(scene.is_behind(part) for part in scene.parts.values()) and not scene.is_fresh:
         return Refresh()
     kept = {host for host in scene.places if is_kept(scene, host)}
     unsaid = [host for host in scene.needed if _is_unsaid(scene.part(host))]
@@ -162,10 +124,7 @@ def _is_done(scene: Scene, host: str) -> bool:
 def _judge_removal(scene: Scene, host: str) -> Verdict:
     part = scene.part(host)
     if part.reach in (Reach.LOST, Reach.UNKNOWN):
-        return terminating(
-            f"host {host} cannot be reached; deletion goes on once it can, or without it by xvirt.io/force-delete",
-            "HostUnreachable",
-        )
+        return judge_lost_removal(host)
     if part.trouble is not None and part.trouble.subject == DELETION:
         return terminating(part.trouble.message, part.trouble.reason)
     return terminating(said_message(part.view) if part.view is not None and part.view.is_deleting else "being deleted")
@@ -213,7 +172,7 @@ def _delete_on(scene: Scene, host: str) -> Errand:
     part = scene.part(host)
     if part.is_gone:
         return NOTHING
-    trouble = current_trouble(part, DELETION, scene.now_s)
+    trouble = current_trouble(part.trouble, DELETION, scene.now_s)
     if trouble is not None:
         return Errand(look_again_s=trouble.until_s)
     if part.view is not None and part.has_answered(DELETION, scene.now_s):
@@ -228,11 +187,11 @@ def _apply_on(scene: Scene, host: str) -> Errand:
         return NOTHING
     if view is None and (part.namesake is not None or host not in scene.needed):
         return NOTHING
-    if view is not None and (view.is_deleting or is_newer(view, scene)):
+    if view is not None and (view.is_deleting or scene.is_behind(part)):
         return NOTHING
     if not needs_apply(scene, part):
         return NOTHING
-    trouble = current_trouble(part, scene.digest, scene.now_s)
+    trouble = current_trouble(part.trouble, scene.digest, scene.now_s)
     if trouble is not None:
         return Errand(look_again_s=trouble.until_s)
     return Errand(ApplyOn(host))

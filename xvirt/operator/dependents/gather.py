@@ -15,19 +15,20 @@ from xvirt.operator.dependents.records import (
     Problem,
     Scene,
     Traits,
-    Trouble,
     read_dependent,
 )
-from xvirt.operator.dependents.references import DiskPlace, part_of
+from xvirt.operator.dependents.references import DiskPlace
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of
 from xvirt.operator.names import PROFILE_LABEL
 from xvirt.operator.nodes.links import NodeLinks
 from xvirt.operator.nodes.state import Sighting
 from xvirt.operator.nodes.views import ViewKey
+from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, uid_of
+from xvirt.operator.troubles import Patience, Tries
 from xvirt.policy import PROFILES
 
 CLUSTER_PROFILE = PROFILES[-1]
@@ -54,8 +55,7 @@ class HostMemo:
     """What this process remembers of an object on one host."""
 
     delivered: Delivery | None = None
-    trouble: Trouble | None = None
-    failures: int = 0
+    calls: Tries = dataclasses.field(default_factory=Tries)
     is_gone: bool = False
 
 
@@ -64,7 +64,7 @@ class Memo:
     """What this process remembers of an object. Losing it costs a repeated call, never a wrong one."""
 
     hosts: dict[str, HostMemo] = dataclasses.field(default_factory=dict)
-    dirty_since_s: float | None = None
+    patience: Patience = dataclasses.field(default_factory=Patience)
     fresh_version: str = ""
 
     def host(self, name: str) -> HostMemo:
@@ -122,7 +122,7 @@ class Gatherer:
             session=links.session(host),
             view=shown.view if shown is not None else None,
             namesake=namesake.view if namesake is not None else None,
-            trouble=known.trouble,
+            trouble=known.calls.trouble,
             delivered=delivered,
             is_gone=known.is_gone,
         )

@@ -15,25 +15,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from xvirt.operator.conditions import Verdict, stalled, unknown
-from xvirt.operator.dependents.records import Part, Scene, Trouble
+from xvirt.operator.conditions import Verdict, stalled
+from xvirt.operator.dependents.records import Part, Scene
 from xvirt.operator.nodes.state import Reach
 from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.verdicts import judge_lost, judge_namesake, judge_newer, said_message
 
 HOSTS_NAMED_MAX = 4
 """Hosts that a message names; more are counted."""
 READY = Verdict(reason="Ready", word="Ready", ready="True", is_reconciling=False)
-
-
-def current_trouble(part: Part, subject: str, now_s: float) -> Trouble | None:
-    """The trouble with a subject, as long as its time has not come."""
-    trouble = part.trouble
-    return trouble if trouble is not None and trouble.subject == subject and now_s < trouble.until_s else None
-
-
-def is_newer(view: NodeView, scene: Scene) -> bool:
-    """Whether a node knows more of an object than this operator."""
-    return view.generation > scene.item.generation or view.epoch > scene.epoch
 
 
 def needs_apply(scene: Scene, part: Part) -> bool:
@@ -47,14 +37,12 @@ def needs_apply(scene: Scene, part: Part) -> bool:
 def judge_host(scene: Scene, host: str) -> Verdict:
     """The object on one host."""
     part = scene.part(host)
-    if part.reach is Reach.UNKNOWN:
-        return unknown("HostUnknown", f"there is no VirtualHost {host}; it may be there or not")
-    if part.reach is Reach.LOST:
-        return unknown("HostUnreachable", f"host {host} cannot be reached; it may be there or not")
+    if part.reach in (Reach.UNKNOWN, Reach.LOST):
+        return judge_lost(part.reach, host, "it may be there or not")
     if part.namesake is not None and part.view is None:
-        return _judge_namesake(scene, part.namesake, host)
-    if part.view is not None and is_newer(part.view, scene):
-        return stalled("StaleToken", newer_message(scene, part.view, host))
+        return judge_namesake(scene.item.traits.kind, host, part.namesake)
+    if part.view is not None and scene.is_behind(part):
+        return judge_newer(part.view, scene.item.generation, scene.epoch, host)
     if part.view is not None and part.view.is_deleting:
         return Verdict(reason="Terminating", message=said_message(part.view), word="Terminating")
     if needs_apply(scene, part):
@@ -63,21 +51,6 @@ def judge_host(scene: Scene, host: str) -> Verdict:
 
 
 _PENDING = Verdict(reason="Applying", message="its host is being asked", word="Pending")
-
-
-def _judge_namesake(scene: Scene, namesake: NodeView, host: str) -> Verdict:
-    subject = f"host {host} still has an earlier {scene.item.traits.kind} of this name (uid {namesake.uid})"
-    if namesake.is_deleting:
-        return Verdict(reason="NameInUse", message=f"{subject}, which is being deleted")
-    return stalled("NameTaken", f"{subject}, which is declared no more; remove it there, or give this one another name")
-
-
-def newer_message(scene: Scene, view: NodeView, host: str) -> str:
-    """Why a host refuses what the cluster says."""
-    return (
-        f"host {host} holds epoch {view.epoch}, generation {view.generation}; the cluster has epoch {scene.epoch}, generation"
-        f" {scene.item.generation}: it was restored from a backup; see `xvirt node accept-epoch`"
-    )
 
 
 def _judge_delivery(scene: Scene, part: Part, host: str) -> Verdict:
@@ -104,12 +77,6 @@ def judge_view(view: NodeView) -> Verdict:
         is_reconciling=(conditions.get("Reconciling") or {}).get("status") == "True",
         is_stalled=(conditions.get("Stalled") or {}).get("status") == "True",
     )
-
-
-def said_message(view: NodeView) -> str:
-    """What a node says of why an object is not ready."""
-    conditions = view.status.get("conditions") or ()
-    return next((str(item.get("message") or "") for item in conditions if item["type"] == "Ready"), "")
 
 
 def judge(scene: Scene, verdicts: Mapping[str, Verdict]) -> Verdict:

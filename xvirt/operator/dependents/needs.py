@@ -11,8 +11,8 @@ from xvirt.operator.dependents.references import (
     disk_references,
     image_references,
     machine_references,
-    part_of,
 )
+from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
 
 NETWORK, IMAGE, DISK, POOL = "VirtualNetwork", "VirtualImage", "VirtualDisk", "StoragePool"

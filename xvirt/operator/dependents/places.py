@@ -14,7 +14,8 @@ from typing import Any
 
 from xvirt.operator.dependents.needs import User
 from xvirt.operator.dependents.records import Dependent, Problem
-from xvirt.operator.dependents.references import DiskPlace, find_place, names_of, part_of
+from xvirt.operator.dependents.references import DiskPlace, find_place
+from xvirt.operator.readings import names_of, part_of
 
 
 def pool_hosts(spec: Mapping[str, Any], hosts: Iterable[str]) -> frozenset[str]:

@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from xvirt.operator.dependents.references import list_of, part_of
 from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.readings import list_of, part_of
+from xvirt.operator.troubles import Trouble
+from xvirt.operator.verdicts import is_newer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,19 +86,8 @@ def read_dependent(traits: Traits, item: Mapping[str, Any]) -> Dependent:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trouble:
-    """The last call failed. `subject`: what was tried, a digest or `DELETION`; another subject is tried at once. `until_s`: when it is
-    tried again."""
-
-    subject: str
-    reason: str
-    message: str
-    is_passing: bool
-    until_s: float
-
-
 DELETION = "deletion"
+"""Subject of a call; others are digests of what hosts are to hold."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -166,6 +157,10 @@ class Scene:
     def part(self, host: str) -> Part:
         """What is known of it on a host."""
         return self.parts.get(host, Part(reach=Reach.UNKNOWN))
+
+    def is_behind(self, part: Part) -> bool:
+        """Whether a host knows more of it than this operator."""
+        return part.view is not None and is_newer(part.view, self.item.generation, self.epoch)
 
     @property
     def places(self) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from xvirt.operator.readings import list_of, names_among, part_of
 
 DEFAULT_POOL = "default"
 """Of a disk that names none (the model's default, which an API server writes in)."""
@@ -28,11 +29,11 @@ def machine_references(spec: Mapping[str, Any]) -> References:
     """Of a VirtualMachine."""
     disks = [item for item in list_of(spec, "disks") if isinstance(item.get("source"), Mapping)]
     return References(
-        networks=_names(item.get("network") for item in list_of(spec, "nics")),
-        images=_names(item["source"].get("image") for item in disks),
-        disks=_names(item["source"].get("disk") for item in disks),
-        clones=_names(item["source"].get("clone") for item in disks),
-        pools=_names(item.get("pool") or DEFAULT_POOL for item in disks if _is_inline(item)),
+        networks=names_among(item.get("network") for item in list_of(spec, "nics")),
+        images=names_among(item["source"].get("image") for item in disks),
+        disks=names_among(item["source"].get("disk") for item in disks),
+        clones=names_among(item["source"].get("clone") for item in disks),
+        pools=names_among(item.get("pool") or DEFAULT_POOL for item in disks if _is_inline(item)),
     )
 
 
@@ -40,43 +41,21 @@ def disk_references(spec: Mapping[str, Any]) -> References:
     """Of a VirtualDisk."""
     source = part_of(spec, "source")
     return References(
-        images=_names([source.get("image")]),
-        clones=_names([source.get("clone")]),
-        pools=_names([spec.get("pool") or DEFAULT_POOL]),
+        images=names_among([source.get("image")]),
+        clones=names_among([source.get("clone")]),
+        pools=names_among([spec.get("pool") or DEFAULT_POOL]),
     )
 
 
 def image_references(spec: Mapping[str, Any]) -> References:
     """Of a VirtualImage."""
-    return References(pools=_names([spec.get("pool") or DEFAULT_POOL]))
+    return References(pools=names_among([spec.get("pool") or DEFAULT_POOL]))
 
 
 def _is_inline(disk: Mapping[str, Any]) -> bool:
     """Whether the machine's own declaration makes a volume for it."""
     source = disk["source"]
     return not source.get("disk") and not source.get("path") and disk.get("device") != "Cdrom"
-
-
-def part_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A map within a map; an empty one where there is none, or something else: what is wrong with it is a node's to say."""
-    part = value.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def list_of(value: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The maps of a list within a map."""
-    items = value.get(name)
-    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, Sequence) else []
-
-
-def names_of(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """The strings of a list within a map, each once."""
-    items = value.get(name)
-    return _names(items) if isinstance(items, Sequence) and not isinstance(items, str) else ()
-
-
-def _names(values: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(sys.intern(value) for value in values if isinstance(value, str) and value))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

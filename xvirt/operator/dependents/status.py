@@ -13,8 +13,8 @@ from xvirt.model.quantity import ByteSize
 from xvirt.operator.conditions import MESSAGE_MAX_LENGTH, OWN, Status, Verdict, make_conditions
 from xvirt.operator.dependents.judge import judge, judge_host, name_hosts
 from xvirt.operator.dependents.records import Scene
-from xvirt.operator.dependents.references import list_of
 from xvirt.operator.nodes.state import Reach
+from xvirt.operator.readings import list_of
 
 _SAME: Mapping[str, tuple[str, ...]] = {
     "VirtualNetwork": ("uuid", "networkName", "bridge"),

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from xvirt.operator.dependents.gather import disk_places
 from xvirt.operator.dependents.needs import MACHINE, Needs, host_of, references_of
 from xvirt.operator.dependents.records import DISK
-from xvirt.operator.dependents.references import RequiredHosts, names_of, part_of, required_hosts
+from xvirt.operator.dependents.references import RequiredHosts, required_hosts
+from xvirt.operator.readings import names_of, part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of
 

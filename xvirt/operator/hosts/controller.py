@@ -25,6 +25,7 @@ from xvirt.operator.runtime.errors import AlreadyExists, NotFound
 from xvirt.operator.runtime.queue import Priority
 from xvirt.operator.runtime.resources import NODES, Key, Object, is_deleting
 from xvirt.operator.runtime.writer import StatusWriter
+from xvirt.operator.troubles import Patience
 
 HOLD_S = 15.0
 """Figures that nobody waits for are told together, this long after the first of them."""
@@ -53,7 +54,7 @@ class HostController:
         self._parts = parts
         self._clock = parts.writes.clock
         self._status = StatusWriter(parts.writes, parts.hosts)
-        self._dirty_since_s: dict[str, float] = {}
+        self._patience: dict[str, Patience] = {}
         self._obstacles: dict[str, str] = {}
         self._unseen: set[str] | None = None
 
@@ -181,12 +182,13 @@ class HostController:
         item, status = self._parts.hosts.get(key), host_status(scene)
         look_again = Requeue(LOOK_AGAIN_S) if scene.facts.failed_since_s is not None else None
         if item is None or status is None:
+            self._patience.pop(key.name, None)
             return look_again
-        now_s = self._clock.monotonic_s()
-        left_s = self._dirty_since_s.setdefault(key.name, now_s) + HOLD_S - now_s
-        if not is_urgent(item.get("status") or {}, status) and left_s > 0:
+        patience = self._patience.setdefault(key.name, Patience())
+        is_due_now = is_urgent(item.get("status") or {}, status)
+        left_s = patience.hold(self._clock.monotonic_s(), HOLD_S, is_urgent=is_due_now)
+        if left_s is not None:
             return Requeue(left_s)
-        del self._dirty_since_s[key.name]
         await self._status.write(item, status)
         return look_again
 

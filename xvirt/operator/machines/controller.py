@@ -10,24 +10,19 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from xvirt.model.errors import RetryLater as NodeRetryLater
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import SecretContent
 from xvirt.model.secrets import parse_secret
 from xvirt.operator.dependents.references import RequiredHosts
 from xvirt.operator.dependents.storage import Storage
+from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
 from xvirt.operator.kinds import VIRTUAL_MACHINES
 from xvirt.operator.machines.decide import (
-    AddFinalizer,
     AdoptOn,
-    ApplyOn,
     CreateHolder,
     Decision,
-    DeleteOn,
     DiscardHolder,
     PutStatus,
-    Refresh,
-    ReleaseFinalizer,
     decide,
     decide_orphans,
     deletion_subject,
@@ -41,7 +36,6 @@ from xvirt.operator.machines.records import (
     Holder,
     Machine,
     Scene,
-    Trouble,
     Wanted,
     read_holder,
     read_machine,
@@ -60,18 +54,16 @@ from xvirt.operator.runtime.errors import AlreadyExists, Forbidden, Invalid, Not
 from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.resources import PODS, SECRETS, Key, Object, is_deleting, key_of, uid_of, version_of
 from xvirt.operator.runtime.writer import StatusWriter
+from xvirt.operator.troubles import Patience, Tries
 
 log = logging.getLogger(__name__)
 
 KIND = "VirtualMachine"
 HOLD_S = 0.5
 """Progress and details that nobody waits for are told together, this long after the first of them."""
-RETRY_FIRST_S = 1.0
-RETRY_MAX_S = 300.0
+LOOK_FOR_ORPHANS_S = 300.0
 CLAIM_RETRY_S = 0.1
 """Another machine is about to take a disk of this one to another host: look again once it has."""
-_PASSING = frozenset(("Deleting",))
-"""Reasons of refusals that end by themselves."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,10 +91,9 @@ class _Memo:
 
     delivered: Delivery | None = None
     gone_from: frozenset[str] = frozenset()
-    call_trouble: Trouble | None = None
-    holder_trouble: Trouble | None = None
-    failures: int = 0
-    dirty_since_s: float | None = None
+    calls: Tries = dataclasses.field(default_factory=Tries)
+    holders: Tries = dataclasses.field(default_factory=Tries)
+    patience: Patience = dataclasses.field(default_factory=Patience)
     fresh_version: str = ""
 
 
@@ -135,9 +126,9 @@ class MachineController:
         scene = self._scene(item, memo)
         decision = decide(scene)
         if isinstance(decision.effect, PutStatus):
-            later = self._hold(decision.effect, memo)
-            if later is not None:
-                return later
+            left_s = memo.patience.hold(self._clock.monotonic_s(), HOLD_S, is_urgent=decision.effect.is_urgent)
+            if left_s is not None:
+                return Requeue(left_s)
             if not self._parts.storage.claim(item, str(decision.effect.status.get("nodeName") or "")):
                 return Requeue(CLAIM_RETRY_S)
             if not await self._status.write(item, decision.effect.status):
@@ -145,24 +136,13 @@ class MachineController:
         if decision.effect is not None and not isinstance(decision.effect, PutStatus):
             return await self._perform(decision, scene, item, memo)
         if not isinstance(decision.effect, PutStatus):
-            memo.dirty_since_s = None
+            memo.patience.end()
         return self._later(decision)
 
     def _later(self, decision: Decision) -> Requeue | None:
         if decision.look_again_s is None:
             return None
         return Requeue(max(decision.look_again_s - self._clock.monotonic_s(), 0.001))
-
-    def _hold(self, effect: PutStatus, memo: _Memo) -> Requeue | None:
-        """Wait with what nobody waits for; None where it is to be written now."""
-        now_s = self._clock.monotonic_s()
-        if memo.dirty_since_s is None:
-            memo.dirty_since_s = now_s
-        left_s = memo.dirty_since_s + HOLD_S - now_s
-        if not effect.is_urgent and left_s > 0:
-            return Requeue(left_s)
-        memo.dirty_since_s = None
-        return None
 
     async def _reconcile_orphans(self, key: Key) -> Requeue | None:
         """Holders whose machine is gone without the operator's leave."""
@@ -178,7 +158,7 @@ class MachineController:
                 await self._parts.writes.get(VIRTUAL_MACHINES, key)
             except NotFound:
                 await self._discard(decision.effect.holder)
-        return Requeue(RETRY_MAX_S)
+        return Requeue(LOOK_FOR_ORPHANS_S)
 
     # what is known
 
@@ -211,8 +191,8 @@ class MachineController:
             is_fresh=memo.fresh_version == machine.version,
             delivered=memo.delivered,
             gone_from=memo.gone_from,
-            call_trouble=memo.call_trouble,
-            holder_trouble=memo.holder_trouble,
+            call_trouble=memo.calls.trouble,
+            holder_trouble=memo.holders.trouble,
             now=format_time(self._clock.wall()),
             now_s=self._clock.monotonic_s(),
         )
@@ -289,13 +269,12 @@ class MachineController:
             made = await self._parts.writes.get(PODS, key_of(document))
             if (made["metadata"].get("labels") or {}).get(VM_UID_LABEL) != scene.machine.uid:
                 message = f"pod {document['metadata']['name']} is in the way of the machine's own; remove or rename it"
-                memo.holder_trouble = self._trouble(memo, "holder", "HolderRefused", message)
+                memo.holders.fail("holder", "HolderRefused", message, self._clock.monotonic_s())
                 return
         except (Forbidden, Invalid) as error:
-            memo.holder_trouble = self._trouble(memo, "holder", "HolderRefused", error.message)
+            memo.holders.fail("holder", "HolderRefused", error.message, self._clock.monotonic_s())
             return
-        memo.holder_trouble = None
-        memo.failures = 0
+        memo.holders.succeed()
         self._parts.pods.learn(made)
 
     async def _discard(self, holder: Holder) -> None:
@@ -330,11 +309,10 @@ class MachineController:
                     document_of(declared), generation=declared.generation, profile=declared.profile, secrets=secrets
                 )
         except XvirtError as error:
-            memo.call_trouble = self._call_trouble(memo, subject, error)
+            memo.calls.refuse(subject, error, self._clock.monotonic_s())
             return
         memo.delivered = delivery
-        memo.call_trouble = None
-        memo.failures = 0
+        memo.calls.succeed()
 
     async def _adopt(self, effect: AdoptOn, link: NodeLink, declared: Declared) -> None:
         await link.adopt(
@@ -363,20 +341,9 @@ class MachineController:
         try:
             is_there = await link.delete(effect.uid, generation=scene.machine.generation, is_forced=effect.is_forced)
         except XvirtError as error:
-            memo.call_trouble = self._call_trouble(memo, subject, error)
+            memo.calls.refuse(subject, error, self._clock.monotonic_s())
             return
-        memo.call_trouble = None
-        memo.failures = 0
+        memo.calls.succeed()
         memo.delivered = Delivery(subject, session)
         if not is_there:
             memo.gone_from |= {effect.host}
-
-    def _call_trouble(self, memo: _Memo, subject: str, error: XvirtError) -> Trouble:
-        is_passing = isinstance(error, NodeRetryLater) or error.reason in _PASSING
-        return self._trouble(memo, subject, error.reason, error.message, is_passing=is_passing)
-
-    def _trouble(self, memo: _Memo, subject: str, reason: str, message: str, *, is_passing: bool = True) -> Trouble:
-        pause_s = min(RETRY_FIRST_S * 2.0 ** min(memo.failures, 20), RETRY_MAX_S)
-        memo.failures += 1
-        until_s = self._clock.monotonic_s() + pause_s
-        return Trouble(subject, reason, message, is_passing=is_passing, until_s=until_s)

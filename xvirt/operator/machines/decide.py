@@ -17,26 +17,17 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeAlias
 
-from xvirt.operator.conditions import Status, Verdict, stalled, terminating, unknown
+from xvirt.operator.conditions import Status, Verdict, stalled, terminating
+from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
 from xvirt.operator.machines.placing import find_hosts, find_obstacle
-from xvirt.operator.machines.records import Delivery, Holder, Machine, Outside, Scene, Trouble
+from xvirt.operator.machines.records import Delivery, Holder, Machine, Outside, Scene
 from xvirt.operator.machines.status import is_ready, is_urgent, node_status, own_status
 from xvirt.operator.nodes.state import Reach, Sighting
 from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.troubles import Trouble, current_trouble
+from xvirt.operator.verdicts import is_newer, judge_lost, judge_lost_removal, judge_namesake, judge_newer, said_message
 
-# effects: each is one request, or one that is repeated without harm
-
-
-@dataclasses.dataclass(frozen=True)
-class AddFinalizer:
-    """Before anything is done for the machine."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ReleaseFinalizer:
-    """Nothing is left to do. `left_behind`: what the user chose to leave, for an Event."""
-
-    left_behind: str = ""
+# effects, beside those of every kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,32 +56,11 @@ class PutStatus:
 
 
 @dataclasses.dataclass(frozen=True)
-class ApplyOn:
-    """Give the host the document."""
-
-    host: str
-
-
-@dataclasses.dataclass(frozen=True)
 class AdoptOn:
     """Have the host take over a domain by the document."""
 
     host: str
     domain_uuid: str
-
-
-@dataclasses.dataclass(frozen=True)
-class DeleteOn:
-    """Have the host let go of the object; its answer that there is none is what is waited for."""
-
-    host: str
-    uid: str
-    is_forced: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Refresh:
-    """Read the machine from the API server itself: a node knows a newer generation."""
 
 
 Effect: TypeAlias = (
@@ -197,20 +167,13 @@ def _choose(scene: Scene, host: str) -> Decision:
 
 
 def _create_holder(scene: Scene, effect: CreateHolder, *, is_quiet: bool = False) -> Decision:
-    trouble = _current(scene.holder_trouble, scene, "holder")
+    trouble = current_trouble(scene.holder_trouble, "holder", scene.now_s)
     if trouble is None:
         return Decision(effect)
     if is_quiet:
         return Decision(look_again_s=trouble.until_s)
     told = _tell(scene, Verdict(reason=trouble.reason, message=trouble.message))
     return dataclasses.replace(told, look_again_s=trouble.until_s)
-
-
-def _current(trouble: Trouble | None, scene: Scene, subject: str) -> Trouble | None:
-    """The trouble, as long as its subject is the same and its time has not come."""
-    if trouble is None or trouble.subject != subject or scene.now_s >= trouble.until_s:
-        return None
-    return trouble
 
 
 # a machine with a host
@@ -223,7 +186,7 @@ def _keep(scene: Scene, host: str) -> Decision:
     elif reach is Reach.CONNECTING:
         told = DONE
     else:
-        told = _tell(scene, _lost(reach, host))
+        told = _tell(scene, judge_lost(reach, host, "the machine may run there or not"))
     if told.effect is not None and not isinstance(told.effect, PutStatus):
         return told
     if isinstance(told.effect, PutStatus) and told.effect.is_urgent:
@@ -237,12 +200,6 @@ def _sooner(one: Decision, other: Decision) -> Decision:
     return dataclasses.replace(one, look_again_s=min(times, default=None))
 
 
-def _lost(reach: Reach, host: str) -> Verdict:
-    if reach is Reach.UNKNOWN:
-        return unknown("HostUnknown", f"there is no VirtualHost {host}; the machine may run there or not")
-    return unknown("HostUnreachable", f"host {host} cannot be reached; the machine may run there or not")
-
-
 def _keep_applied(scene: Scene, host: str) -> Decision:
     machine, wanted = scene.machine, scene.wanted
     view = scene.view_on(host)
@@ -251,13 +208,13 @@ def _keep_applied(scene: Scene, host: str) -> Decision:
         return _tell(scene, obstacle, view)
     if wanted.problem is not None:
         return _tell(scene, stalled(wanted.problem.reason, wanted.problem.message), view)
-    if view is not None and _is_newer(view, scene):
+    if view is not None and is_newer(view, machine.generation, scene.epoch):
         if not scene.is_fresh:
             return Decision(Refresh())
-        return _tell(scene, stalled("StaleToken", _newer_message(view, scene, host)), view)
+        return _tell(scene, judge_newer(view, machine.generation, scene.epoch, host), view)
     if view is not None and view.is_deleting:
         return _tell_node(scene, host, view)
-    trouble = _current(scene.call_trouble, scene, wanted.digest)
+    trouble = current_trouble(scene.call_trouble, wanted.digest, scene.now_s)
     if needs_apply(view, scene, host):
         if trouble is None:
             is_adoption = view is None and machine.adopts == machine.node_uid
@@ -291,25 +248,7 @@ def _find_conflict(scene: Scene, host: str) -> Verdict | None:
     namesake = next((seen for seen in scene.namesakes if seen.host == host), None)
     if namesake is None:
         return None
-    return _namesake_verdict(namesake)
-
-
-def _namesake_verdict(namesake: Sighting) -> Verdict:
-    subject = f"host {namesake.host} still has an earlier machine of this name (uid {namesake.view.uid})"
-    if namesake.view.is_deleting:
-        return Verdict(reason="NameInUse", message=f"{subject}, which is being deleted")
-    return stalled("NameTaken", f"{subject}, which is declared no more; remove it there, or give this one another name")
-
-
-def _is_newer(view: NodeView, scene: Scene) -> bool:
-    return view.generation > scene.machine.generation or view.epoch > scene.epoch
-
-
-def _newer_message(view: NodeView, scene: Scene, host: str) -> str:
-    return (
-        f"host {host} holds epoch {view.epoch}, generation {view.generation}; the cluster has epoch {scene.epoch}, generation"
-        f" {scene.machine.generation}: it was restored from a backup; see `xvirt node accept-epoch`"
-    )
+    return judge_namesake("machine", host, namesake.view)
 
 
 def _tell_trouble(scene: Scene, trouble: Trouble, view: NodeView | None) -> Decision:
@@ -388,19 +327,16 @@ def _remove_from(scene: Scene, host: str) -> Decision:
     if reach is Reach.CONNECTING:
         return DONE
     if reach is not Reach.SYNCED:
-        message = f"host {host} cannot be reached; deletion goes on once it can, or without it by xvirt.io/force-delete"
-        return _tell(scene, terminating(message, "HostUnreachable"))
+        return _tell(scene, judge_lost_removal(host))
     subject = deletion_subject(host, machine)
-    trouble = _current(scene.call_trouble, scene, subject)
+    trouble = current_trouble(scene.call_trouble, subject, scene.now_s)
     if trouble is not None:
         told = _tell(scene, terminating(trouble.message, trouble.reason), view)
         return dataclasses.replace(told, look_again_s=trouble.until_s)
     is_under_way = view is not None and scene.delivered == Delivery(subject, scene.session(host))
     if not is_under_way:
         return Decision(DeleteOn(host, view.uid if view is not None else machine.node_uid, machine.is_forced))
-    said = view.status if view is not None else {}
-    message = next((str(item["message"]) for item in said.get("conditions") or () if item["type"] == "Ready"), "")
-    return _tell(scene, terminating(message), view)
+    return _tell(scene, terminating(said_message(view) if view is not None else ""), view)
 
 
 def deletion_subject(host: str, machine: Machine) -> str:

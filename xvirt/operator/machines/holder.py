@@ -16,7 +16,7 @@ from typing import Any
 from xvirt import API_VERSION
 from xvirt.model.errors import InvalidSpec, Problem
 from xvirt.model.quantity import ByteSize
-from xvirt.operator.machines.records import Holder, Machine, part_of
+from xvirt.operator.machines.records import Holder, Machine
 from xvirt.operator.names import (
     DIGEST_ANNOTATION,
     EXTENDED_PREFIX,
@@ -32,6 +32,7 @@ from xvirt.operator.names import (
     VM_NAME_LABEL,
     VM_UID_LABEL,
 )
+from xvirt.operator.readings import part_of
 
 NAME_MAX_LENGTH = 63
 """A pod's name is also its host name."""

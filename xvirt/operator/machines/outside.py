@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from xvirt.model.quantity import ByteSize
-from xvirt.operator.machines.records import Machine, Outside, part_of
+from xvirt.operator.machines.records import Machine, Outside
 from xvirt.operator.machines.shapes import BY_HOST, room_of
 from xvirt.operator.names import MADE_ANNOTATION
+from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, uid_of
 

@@ -18,12 +18,8 @@ from xvirt.operator.names import (
 )
 from xvirt.operator.nodes.state import Reach, Session, Sighting
 from xvirt.operator.nodes.views import NodeView
-
-
-def part_of(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A map within a map; an empty one where there is none, or something else: what is wrong with it is its node's to say."""
-    part = value.get(name)
-    return part if isinstance(part, dict) else {}
+from xvirt.operator.readings import part_of
+from xvirt.operator.troubles import Trouble
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,17 +165,6 @@ class Delivery:
 
     subject: str
     session: Session
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Trouble:
-    """The last try of something failed. `subject`: what was tried; another subject is tried at once. `until_s`: when it is tried again."""
-
-    subject: str
-    reason: str
-    message: str
-    is_passing: bool
-    until_s: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,8 +11,8 @@ from xvirt.model.quantity import ByteSize
 from xvirt.operator.dependents.needs import REFERENCES
 from xvirt.operator.dependents.references import machine_references
 from xvirt.operator.machines.document import secret_names
-from xvirt.operator.machines.records import part_of
 from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
+from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.resources import Key, Object
 
 BY_MACHINE, BY_SECRET, BY_HOST, BY_NAMESPACE = "machine", "secret", "host", "namespace"

@@ -17,10 +17,10 @@ from xvirt.operator.dependents.records import (
     Part,
     Scene,
     Traits,
-    Trouble,
 )
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView, ViewKey
+from xvirt.operator.troubles import Trouble
 
 __all__ = [
     "DELETION",

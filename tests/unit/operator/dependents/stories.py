@@ -12,7 +12,6 @@ from xvirt.operator.runtime.resources import NAMESPACES, Key, Object
 NETWORKS, IMAGES, DISKS, POOLS = (
     RESOURCES[kind] for kind in ("VirtualNetwork", "VirtualImage", "VirtualDisk", "StoragePool")
 )
-TWO = ("node-a", "node-b")
 LAN, DATA, DEBIAN = Key("default", "lan"), Key("default", "data"), Key("default", "debian")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import Cluster, machine, play
+from tests.unit.operator.cluster import Cluster, machine
 from tests.unit.operator.dependents.stories import (
     DATA,
     DEBIAN,
@@ -17,14 +17,13 @@ from tests.unit.operator.dependents.stories import (
     LAN,
     NETWORKS,
     POOLS,
-    TWO,
     Story,
     disk,
     image,
     network,
     pool,
 )
-from tests.unit.operator.test_crashes import Fate, mortal_operator
+from tests.unit.operator.mortal import Walk, walk
 from xvirt.operator.runtime.resources import Key
 
 REQUESTS_MAX = 80
@@ -91,6 +90,8 @@ async def live(cluster: Cluster, directory: Path) -> list[dict[str, Any]]:
         cluster.server.remove(resource, key)
     await told.gone(POOLS, FAST)
     await told.says(DISKS, DATA, "InUse")
+    for resource, key in ((NETWORKS, LAN), (IMAGES, DEBIAN)):
+        await told.says(resource, key, "Terminating")
     await cluster.calm(5.0)
     states.append(end_state(cluster))
     cluster.delete()
@@ -102,27 +103,13 @@ async def live(cluster: Cluster, directory: Path) -> list[dict[str, Any]]:
     return states
 
 
-def lives(tmp_path: Path, fate: Fate) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-
-    async def story(cluster: Cluster) -> None:
-        async with mortal_operator(cluster, fate):
-            found.extend(await live(cluster, tmp_path))
-
-    play(tmp_path, story, TWO)
-    return found
-
-
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]], list[str]]:
-    fate = Fate()
-    states = lives(tmp_path_factory.mktemp("undisturbed"), fate)
-    assert len(fate.seen) < REQUESTS_MAX, fate.seen
-    return states, fate.seen
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    return walk(live, tmp_path_factory.mktemp("undisturbed"), REQUESTS_MAX)
 
 
-def test_the_walk_goes_where_it_should(undisturbed: tuple[list[dict[str, Any]], list[str]]) -> None:
-    made, changed, waiting, gone = undisturbed[0]
+def test_the_walk_goes_where_it_should(undisturbed: Walk) -> None:
+    made, changed, waiting, gone = undisturbed.states
     assert made["objects"]["VirtualDisk"]["host"] == "node-b"
     assert made["objects"]["StoragePool"]["hosts"] == {"node-b": "Active"}
     assert changed["objects"]["VirtualNetwork"]["generation"] == 2
@@ -134,13 +121,6 @@ def test_the_walk_goes_where_it_should(undisturbed: tuple[list[dict[str, Any]], 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before it is sent", "after it took effect"])
 def test_fault_01_02_the_operator_dies_at_each_of_its_requests_about_disks_and_networks(
-    undisturbed: tuple[list[dict[str, Any]], list[str]], tmp_path: Path, is_after: bool
+    undisturbed: Walk, tmp_path: Path, is_after: bool
 ) -> None:
-    wanted, requests = undisturbed
-    for number, what in enumerate(requests, 1):
-        directory = tmp_path / f"{number}"
-        directory.mkdir()
-        fate = Fate(number, is_after)
-        found = lives(directory, fate)
-        assert fate.is_dead, f"{number}: {what}"
-        assert found == wanted, f"died at request {number}: {what}"
+    undisturbed.die_at_each(tmp_path, is_after=is_after)

@@ -30,17 +30,13 @@ from tests.unit.operator.dependents.scenes import (
 )
 from xvirt.operator.dependents.decide import (
     NOTHING,
-    AddFinalizer,
-    ApplyOn,
-    DeleteOn,
     Errand,
     PutStatus,
-    Refresh,
-    ReleaseFinalizer,
     decide,
     decide_errand,
 )
 from xvirt.operator.dependents.records import Delivery, Problem, Scene
+from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
 from xvirt.operator.nodes.state import Session
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import Cluster, machine, play
-from tests.unit.operator.dependents.stories import DATA, DISKS, TWO, Story, at, disk, with_disk
+from tests.unit.operator.cluster import TWO, Cluster, machine, play
+from tests.unit.operator.dependents.stories import DATA, DISKS, Story, at, disk, with_disk
 from xvirt.operator.runtime.resources import Key
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import Cluster, machine, play
+from tests.unit.operator.cluster import TWO, Cluster, machine, play
 from tests.unit.operator.dependents.stories import (
     DATA,
     DEBIAN,
@@ -13,7 +13,6 @@ from tests.unit.operator.dependents.stories import (
     LAN,
     NETWORKS,
     POOLS,
-    TWO,
     Story,
     at,
     disk,

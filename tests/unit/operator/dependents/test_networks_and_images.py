@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import Cluster, machine, play
+from tests.unit.operator.cluster import TWO, Cluster, machine, play
 from tests.unit.operator.dependents.stories import (
     DATA,
     DEBIAN,
@@ -12,7 +12,6 @@ from tests.unit.operator.dependents.stories import (
     IMAGES,
     LAN,
     NETWORKS,
-    TWO,
     Story,
     at,
     disk,

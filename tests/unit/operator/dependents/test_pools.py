@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import Cluster, play
-from tests.unit.operator.dependents.stories import DATA, DISKS, POOLS, TWO, Story, disk, pool
+from tests.unit.operator.cluster import TWO, Cluster, play
+from tests.unit.operator.dependents.stories import DATA, DISKS, POOLS, Story, disk, pool
 from xvirt.operator.runtime.resources import NODES, Key
 
 

@@ -6,8 +6,9 @@ import dataclasses
 import json
 from typing import Any
 
+from xvirt.operator.machines.decide import PutStatus, decide
 from xvirt.operator.machines.records import Holder, Machine, Scene, Wanted
-from xvirt.operator.names import FINALIZER
+from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session, Sighting
 from xvirt.operator.nodes.views import NodeView, ViewKey
 
@@ -16,6 +17,8 @@ OTHER_UID = "6f1c5f6e-5d0a-4d0f-9a53-0d6a6f2d1a02"
 DOMAIN = "0c1c5f6e-5d0a-4d0f-9a53-0d6a6f2d1a03"
 NOW = "2026-01-01T12:00:00Z"
 DIGEST = "d1"
+FORCED = {FORCE_DELETE_ANNOTATION: "true"}
+SESSION = Session("boot-1", 2)
 SPEC = {"memory": {"size": "1Gi"}, "cpu": {"cores": 2}}
 
 
@@ -125,7 +128,7 @@ def scene(**more: Any) -> Scene:
     given: dict[str, Any] = {
         "machine": machine(),
         "reaches": {"node-a": Reach.SYNCED, "node-b": Reach.SYNCED},
-        "sessions": {"node-a": Session("boot-1", 2), "node-b": Session("boot-1", 2)},
+        "sessions": {"node-a": SESSION, "node-b": SESSION},
         "wanted": wanted(),
         "epoch": 1,
         "now": NOW,
@@ -151,3 +154,15 @@ def lost(host_scene: Scene, reach: Reach = Reach.LOST) -> Scene:
 
 def conditions(status: dict[str, Any]) -> dict[str, str]:
     return {item["type"]: item["status"] for item in status["conditions"]}
+
+
+def effect(given: Scene) -> Any:
+    """What is done next."""
+    return decide(given).effect
+
+
+def status(given: Scene) -> dict[str, Any]:
+    """The status that is written next."""
+    made = effect(given)
+    assert isinstance(made, PutStatus), made
+    return made.status

@@ -11,9 +11,11 @@ from tests.unit.operator.machines.scenes import (
     DIGEST,
     DOMAIN,
     OTHER_UID,
+    SESSION,
     UID,
     conditions,
     converged,
+    effect,
     holder,
     lost,
     machine,
@@ -22,38 +24,23 @@ from tests.unit.operator.machines.scenes import (
     scene,
     seen,
     starting,
+    status,
     view,
     wanted,
 )
 from xvirt.model.errors import InvalidSpec, Problem
+from xvirt.operator.effects import AddFinalizer, ApplyOn, Refresh
 from xvirt.operator.machines.decide import (
     DONE,
-    AddFinalizer,
     AdoptOn,
-    ApplyOn,
     CreateHolder,
     DiscardHolder,
     PutStatus,
-    Refresh,
     decide,
 )
-from xvirt.operator.machines.records import Delivery, Outside, Scene, Trouble
-from xvirt.operator.names import FORCE_DELETE_ANNOTATION
+from xvirt.operator.machines.records import Delivery, Outside
 from xvirt.operator.nodes.state import Reach, Session
-
-FORCED = {FORCE_DELETE_ANNOTATION: "true"}
-SESSION = Session("boot-1", 2)
-
-
-def effect(given: Scene) -> Any:
-    return decide(given).effect
-
-
-def status(given: Scene) -> dict[str, Any]:
-    made = effect(given)
-    assert isinstance(made, PutStatus), made
-    return made.status
-
+from xvirt.operator.troubles import Trouble
 
 # the way in
 

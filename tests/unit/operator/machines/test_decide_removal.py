@@ -9,9 +9,12 @@ import pytest
 
 from tests.unit.operator.machines.scenes import (
     DOMAIN,
+    FORCED,
+    SESSION,
     UID,
     conditions,
     converged,
+    effect,
     holder,
     lost,
     machine,
@@ -20,35 +23,22 @@ from tests.unit.operator.machines.scenes import (
     scene,
     seen,
     starting,
+    status,
     view,
 )
+from xvirt.operator.effects import DeleteOn, ReleaseFinalizer
 from xvirt.operator.machines.decide import (
     DONE,
-    DeleteOn,
     DiscardHolder,
     PutStatus,
-    ReleaseFinalizer,
     decide,
     decide_orphans,
     deletion_subject,
 )
-from xvirt.operator.machines.records import Delivery, Scene, Trouble
-from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
+from xvirt.operator.machines.records import Delivery, Scene
+from xvirt.operator.names import FINALIZER
 from xvirt.operator.nodes.state import Reach, Session
-
-FORCED = {FORCE_DELETE_ANNOTATION: "true"}
-SESSION = Session("boot-1", 2)
-
-
-def effect(given: Scene) -> Any:
-    return decide(given).effect
-
-
-def status(given: Scene) -> dict[str, Any]:
-    made = effect(given)
-    assert isinstance(made, PutStatus), made
-    return made.status
-
+from xvirt.operator.troubles import Trouble
 
 # the way out
 
