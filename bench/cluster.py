@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import re
 import statistics
@@ -11,8 +12,10 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
@@ -30,14 +33,14 @@ from xvirt.client.target import Target, TlsFiles
 from xvirt.model.exchange import ApplyCall, ObjectRef, Token
 
 PER_HOST = 200
-CREATORS = 8
+CLIENTS = 8
 DIRECT = 100
 WAIT_S = 1800.0
 QUIET_S = 20.0
 """Longer than the operator gathers figures that nobody waits for."""
 ALONE = 20
 IDLE_S = 60.0
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+CHANGE = {"terminationGracePeriodSeconds": 1}
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -65,104 +68,150 @@ def _measure(name: str, count: int) -> Result:
             samples = _run(directory, count)
         finally:
             take_down(directory)
-    through, direct = statistics.median(samples["one by one"]), statistics.median(samples["host alone"])
-    burst = statistics.median(samples["through the cluster"])
-    tail = sorted(samples["through the cluster"])[int(count * 0.95) - 1]
     facts = {key: values[0] for key, values in samples.items() if len(values) == 1}
+    through, direct = (statistics.median(samples[key]) for key in ("one by one", "host alone"))
+    churn = "; ".join(
+        f"{key.removeprefix('churn: ')} {_spread(values)}"
+        for key, values in samples.items()
+        if key.startswith("churn: ")
+    )
     return Result(
         name=name,
         ratio=through / direct,
         goal="median <= 100 ms more than the host alone; <= 6 writes a machine; <= 300 MB; idle 0",
         method=(
             f"A real API server, scheduler and operator; {hosts.count} fake hosts in one process, on which machines run at once; a fake"
-            f" kubelet. {ALONE} machines are created one after the other, then {CREATORS} clients create {count} machines as fast as they can; each is timed from the start of its POST to the"
+            f" kubelet. {ALONE} machines are created one after the other, then {CLIENTS} clients create {count} machines as fast as they can; each is timed from the start of its POST to the"
             f" watch's word that it is Running. Beside it {DIRECT} machines are given to one of the same hosts by its own RPC, one after the other,"
-            " from the call to Running. Writes: the operator's own count. Memory: resident, once all run."
+            " from the call to Running. Writes: the operator's own count. Memory: resident, once all run, and at most in all of the run."
+            " Churn, when all run: a tenth is deleted while as many are created and another tenth is changed."
         ),
         samples=samples,
         summary=(
-            f"one by one median {through * 1000:.0f} ms beside {direct * 1000:.0f} ms of the host alone; {count} at once median"
-            f" {burst * 1000:.0f} ms (p95 {tail * 1000:.0f}),"
+            f"one by one median {through * 1000:.0f} ms beside {direct * 1000:.0f} ms of the host alone; {count} at once"
+            f" {_spread(samples['through the cluster'])},"
             f" {facts['machines per second']:.0f} machines/s; {facts['writes per machine']:.2f} writes a machine;"
-            f" operator {facts['operator MB']:.0f} MB ({facts['operator kB per machine']:.1f} kB a machine),"
-            f" {facts['operator CPU ms per machine']:.1f} ms CPU a machine; {facts['idle writes per minute']:.0f} writes in an idle minute"
+            f" operator {facts['operator MB']:.0f} MB (at most {facts['operator MB at most']:.0f}; {facts['operator kB per machine']:.1f} kB a machine),"
+            f" {facts['operator CPU ms per machine']:.1f} ms CPU a machine; {facts['idle writes per minute']:.0f} writes in an idle minute;"
+            f" a tenth in churn: {churn}; {facts['operator MB after churn']:.0f} MB afterwards"
         ),
     )
+
+
+def _spread(times: list[float]) -> str:
+    """Median and 95th percentile."""
+    tail = sorted(times)[max(0, math.ceil(len(times) * 0.95) - 1)]
+    return f"median {statistics.median(times) * 1000:.0f} ms (p95 {tail * 1000:.0f})"
 
 
 def _run(directory: Path, count: int) -> dict[str, list[float]]:
     plane = ControlPlane.attach(directory)
     direct = _apply_directly(directory, plane.uid)
-    alone = _create_one_by_one(directory / "kubeconfig")
+    crowd = _Crowd(directory / "kubeconfig")
+    alone = [_waited(crowd.running, crowd.create([f"alone-{number}"])) for number in range(ALONE)]
     before_writes, before = _settle(directory), _usage(plane)
-    seen = _Seen(directory / "kubeconfig", "vm-", count)
+    names = [f"vm-{number}" for number in range(count)]
     began = time.perf_counter()
-    sent = _create(directory / "kubeconfig", count)
-    seen.wait()
+    burst = _waited(crowd.running, crowd.create(names))
     took_s = time.perf_counter() - began
     after_writes, after = _settle(directory), _usage(plane)
     time.sleep(IDLE_S)
+    idle = _writes(directory) - after_writes
+    churned = _churn(crowd, names)
+    _settle(directory)
+    last = _usage(plane)
     return {
-        "one by one": alone,
-        "through the cluster": [seen.running[name] - sent[name] for name in sent],
+        "one by one": [time_s for times in alone for time_s in times],
+        "through the cluster": burst,
         "host alone": direct,
+        **churned,
         "machines per second": [count / took_s],
         "writes per machine": [(after_writes - before_writes) / count],
-        "operator MB": [after[0] / 1e6],
-        "operator kB per machine": [(after[0] - before[0]) / count / 1e3],
-        "operator CPU ms per machine": [(after[1] - before[1]) / count * 1e3],
-        "idle writes per minute": [(_writes(directory) - after_writes) * 60.0 / IDLE_S],
+        "operator MB": [after.resident / 1e6],
+        "operator MB at most": [last.peak / 1e6],
+        "operator MB after churn": [last.resident / 1e6],
+        "operator kB per machine": [(after.resident - before.resident) / count / 1e3],
+        "operator CPU ms per machine": [(after.cpu_s - before.cpu_s) / count * 1e3],
+        "idle writes per minute": [idle * 60.0 / IDLE_S],
     }
 
 
-def _create_one_by_one(kubeconfig: Path) -> list[float]:
-    """From the POST to Running, with nothing else to do."""
-    api, times = Api(kubeconfig), []
-    seen = _Seen(kubeconfig, "alone-", ALONE)
-    for number in range(ALONE):
-        name = f"alone-{number}"
-        made = document(name, "Always")
-        made["metadata"]["namespace"] = "default"
-        began = time.perf_counter()
-        api.create(made)
-        while name not in seen.running:
-            time.sleep(0.002)
-        times.append(seen.running[name] - began)
-    return times
+def _churn(crowd: _Crowd, names: list[str]) -> dict[str, list[float]]:
+    """At once: a tenth goes, as many come, and another tenth gets another spec."""
+    tenth = max(1, len(names) // 10)
+    newcomers = [f"new-{number}" for number in range(tenth)]
+    with ThreadPoolExecutor(3) as pool:
+        gone = pool.submit(crowd.delete, names[:tenth])
+        changed = pool.submit(crowd.change, names[tenth : 2 * tenth])
+        came = pool.submit(crowd.create, newcomers)
+        return {
+            "churn: created to Running": _waited(crowd.running, came.result()),
+            "churn: deleted to gone": _waited(crowd.gone, gone.result()),
+            "churn: changed to Ready": _waited(crowd.settled, changed.result()),
+        }
 
 
-def _create(kubeconfig: Path, count: int) -> dict[str, float]:
-    """When each creation began."""
-    api, sent = Api(kubeconfig), dict[str, float]()
+class _Marks:
+    """When each name was first seen to be so."""
 
-    def create(number: int) -> None:
-        made = document(f"vm-{number}", "Always")
-        made["metadata"]["namespace"] = "default"
-        sent[f"vm-{number}"] = time.perf_counter()
-        api.create(made)
+    def __init__(self) -> None:
+        self._times: dict[str, float] = {}
+        self._more = threading.Condition()
 
-    with ThreadPoolExecutor(CREATORS) as pool:
-        list(pool.map(create, range(count)))
-    return sent
+    def note(self, name: str) -> None:
+        with self._more:
+            if name not in self._times:
+                self._times[name] = time.perf_counter()
+                self._more.notify_all()
+
+    def wait(self, names: Iterable[str]) -> dict[str, float]:
+        """Raises TimeoutError where some never are."""
+        wanted = set(names)
+        with self._more:
+            if not self._more.wait_for(lambda: wanted <= self._times.keys(), WAIT_S):
+                raise TimeoutError(
+                    f"{len(wanted - self._times.keys())} of {len(wanted)} are missing after {WAIT_S:g} s"
+                )
+            return {name: self._times[name] for name in wanted}
 
 
-class _Seen:
-    """Watches machines until so many run; `running` is when each was seen to."""
+def _waited(marks: _Marks, sent: dict[str, float]) -> list[float]:
+    """Seconds from each request to what was waited for."""
+    return [seen - sent[name] for name, seen in marks.wait(sent).items()]
 
-    def __init__(self, kubeconfig: Path, prefix: str, count: int) -> None:
-        self.running: dict[str, float] = {}
-        self._prefix, self._count = prefix, count
-        self._done = threading.Event()
-        self._watching = threading.Event()
+
+class _Crowd:
+    """Machines of one namespace: asks for them by several connections and watches what becomes of them."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.running, self.gone, self.settled = _Marks(), _Marks(), _Marks()
         self._kubeconfig = kubeconfig
+        self._api = Api(kubeconfig)
+        self._watching = threading.Event()
         threading.Thread(target=lambda: asyncio.run(self._watch()), daemon=True).start()
         if not self._watching.wait(60.0):
             raise TimeoutError("no watch of machines within 60 s")
 
-    def wait(self) -> None:
-        """Raises TimeoutError where they never run."""
-        if not self._done.wait(WAIT_S):
-            raise TimeoutError(f"{len(self.running)} of {self._count} machines run after {WAIT_S:g} s")
+    def create(self, names: list[str]) -> dict[str, float]:
+        """When each request began; so do the others."""
+        return self._each(names, lambda name: self._api.create(_machine(name)))
+
+    def delete(self, names: list[str]) -> dict[str, float]:
+        return self._each(names, lambda name: self._api.delete(_machine(name)))
+
+    def change(self, names: list[str]) -> dict[str, float]:
+        return self._each(names, lambda name: self._api.merge(_machine(name), {"spec": CHANGE}))
+
+    def _each(self, names: list[str], ask: Callable[[str], object]) -> dict[str, float]:
+        sent = dict[str, float]()
+
+        def one(name: str) -> None:
+            sent[name] = time.perf_counter()
+            ask(name)
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            list(pool.map(one, names))
+        return sent
 
     async def _watch(self) -> None:
         access = read_access(self._kubeconfig)
@@ -172,17 +221,23 @@ class _Seen:
             async for word, item in AsyncApi(session).follow("/apis/xvirt.io/v1alpha1/virtualmachines"):
                 self._watching.set()
                 if word != "SYNCED":
-                    self._take(item)
-                if len(self.running) == self._count:
-                    self._done.set()
-                    return
+                    self._take(word, item)
 
-    def _take(self, item: Json) -> None:
+    def _take(self, word: str, item: Json) -> None:
         name = item["metadata"]["name"]
-        if not name.startswith(self._prefix):
-            return
-        if name not in self.running and (item.get("status") or {}).get("printableStatus") == "Running":
-            self.running[name] = time.perf_counter()
+        status = item.get("status") or {}
+        if word == "DELETED":
+            self.gone.note(name)
+        elif status.get("printableStatus") == "Running":
+            self.running.note(name)
+            if status.get("observedGeneration") == item["metadata"]["generation"] > 1:
+                self.settled.note(name)
+
+
+def _machine(name: str) -> Json:
+    made = document(name, "Always")
+    made["metadata"]["namespace"] = "default"
+    return made
 
 
 def _apply_directly(directory: Path, authority: str) -> list[float]:
@@ -228,9 +283,17 @@ def _writes(directory: Path) -> float:
     return sum(float(value) for labels, value in lines if 'resource="leases"' not in labels)
 
 
-def _usage(plane: ControlPlane) -> tuple[int, float]:
-    """The operator's resident bytes and CPU seconds."""
+class _Usage(NamedTuple):
+    """Of the operator: bytes resident now and at most, CPU seconds."""
+
+    resident: int
+    peak: int
+    cpu_s: float
+
+
+def _usage(plane: ControlPlane) -> _Usage:
     pid = plane.services.process(OPERATOR).pid
-    resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    sizes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), flags=re.M))
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return resident, (int(fields[11]) + int(fields[12])) / _TICKS
+    cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS
+    return _Usage(int(sizes["VmRSS"]) * 1024, int(sizes["VmHWM"]) * 1024, cpu_s)
