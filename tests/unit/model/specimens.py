@@ -56,13 +56,13 @@ SAMPLES = {
 
 def full(cls: Any) -> Map:
     """A map with every field set to something that is valid by itself; rules across fields are not heeded."""
-    return {item.json_name: _sample(item.annotation, item.spec) for item in attributes(cls)}
+    return {item.json_name: sample(item.annotation, item.spec) for item in attributes(cls)}
 
 
-def _sample(annotation: Any, spec: FieldSpec) -> Any:
+def sample(annotation: Any, spec: FieldSpec) -> Any:
     inner = element_type(annotation)
     if inner is not None:
-        return [_sample(inner, spec)]
+        return [sample(inner, spec)]
     if is_spec_class(annotation):
         return full(annotation)
     if is_string_map(annotation):
@@ -145,7 +145,7 @@ def documents(kind: Kind) -> st.SearchStrategy[Map]:
 def _maps(cls: Any) -> st.SearchStrategy[Map]:
     required = {item.json_name: _values(item.annotation, item.spec) for item in attributes(cls) if item.is_required}
     optional = {item.json_name: _values(item.annotation, item.spec) for item in attributes(cls) if not item.is_required}
-    repair = _REPAIRS.get(cls.__name__, lambda value: value)
+    repair = REPAIRS.get(cls.__name__, lambda value: value)
     return st.fixed_dictionaries(required, optional=optional).map(repair)
 
 
@@ -347,7 +347,7 @@ def _repair_pool(value: Map) -> Map:
     return {"path": "/var/pool"} | _without(value, "volumeGroup", "devices")
 
 
-_REPAIRS: dict[str, Any] = {
+REPAIRS: dict[str, Any] = {
     "Cpu": _repair_cpu,
     "Memory": _repair_memory,
     "Firmware": lambda value: value | {"type": "Uefi"} if value.get("secureBoot") else value,

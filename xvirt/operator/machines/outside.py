@@ -15,6 +15,8 @@ from xvirt.operator.runtime.resources import Key, Object, uid_of
 
 Promise = tuple[str, int, int]
 """Host, vCPUs, bytes of memory."""
+_KEEPING_OUT = ("NoSchedule", "NoExecute")
+"""Effects of taints; a machine that names its host has no other to prefer, and what runs is never ended for a taint."""
 
 
 class OutsideHosts:
@@ -35,7 +37,7 @@ class OutsideHosts:
         if machine.recorded_host:
             self._promises.pop(machine.uid, None)
             return Outside(host=name)
-        obstacle = self._find_obstacle(name, host, machine.uid, room_of(item))
+        obstacle = self._find_obstacle(name, host, machine, room_of(item))
         if not obstacle:
             self._promises[machine.uid] = (name, *room_of(item))
         return Outside(host=name, obstacle=obstacle)
@@ -44,11 +46,15 @@ class OutsideHosts:
         """The machine is gone."""
         self._promises.pop(uid, None)
 
-    def _find_obstacle(self, name: str, host: Object, uid: str, wanted: tuple[int, int]) -> str:
+    def _find_obstacle(self, name: str, host: Object, machine: Machine, wanted: tuple[int, int]) -> str:
         status = part_of(host, "status")
         if status.get("unschedulable", True):
             return f"host {name} takes no new machine: it is cordoned or not ready"
-        taken = self._taken(name, uid)
+        tolerations = part_of(machine.spec, "placement").get("tolerations") or ()
+        for taint in status.get("taints") or ():
+            if taint.get("effect") in _KEEPING_OUT and not any(_tolerates(each, taint) for each in tolerations):
+                return f"host {name} has the taint {_taint_text(taint)}, which the machine does not tolerate"
+        taken = self._taken(name, machine.uid)
         room = part_of(status, "allocatable")
         left = (_number(room, "vcpus") - taken[0], _bytes(room) - taken[1], _number(room, "machines") - taken[2])
         if left[2] < 1:
@@ -66,6 +72,21 @@ class OutsideHosts:
         }
         rooms = {**promised, **placed}
         return sum(room[0] for room in rooms.values()), sum(room[1] for room in rooms.values()), len(rooms)
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """As Kubernetes compares them (https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/)."""
+    key, effect = toleration.get("key") or "", toleration.get("effect") or ""
+    if effect not in ("", taint.get("effect")) or key not in ("", taint.get("key")):
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(key) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def _taint_text(taint: Mapping[str, Any]) -> str:
+    value = f"={taint['value']}" if taint.get("value") else ""
+    return f"{taint.get('key')}{value}:{taint.get('effect')}"
 
 
 def _is_made(host: Object) -> bool:
