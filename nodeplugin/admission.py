@@ -128,6 +128,15 @@ def collect_garbage(
     return tuple((path, volume_format) for path, volume_format in sorted(before.items()) if path not in kept)
 
 
+def still_expected(old: StoredObject, resource: Resource, pools: Mapping[str, PoolPlace]) -> tuple[str, ...]:
+    """Volumes that were made once and are not to be made again; those of inline disks that are no longer declared may be."""
+    if not old.run.expected or resource.kind != "VirtualMachine":
+        return old.run.expected
+    before, after = (_inline_volumes(machine, pools, only_doomed=False) for machine in (old.resource, resource))
+    dropped = before.keys() - after.keys()
+    return tuple(path for path in old.run.expected if path not in dropped)
+
+
 def _inline_volumes(machine: Resource, pools: Mapping[str, PoolPlace], *, only_doomed: bool) -> dict[str, str]:
     return {
         inline_path(machine, disk, pools[disk.pool]): disk.format.value

@@ -35,6 +35,7 @@ class RunRecord:
     `defined_xml`: that definition, packed (`xvirt.domainxml.drift`), to tell what drifted; empty as long as it is not known.
     `domain_name`: what an adopted domain was called before, and is for ever; empty: as every machine's.
     `garbage`: volumes whose declaration was removed with policy Delete, to be deleted once nobody uses them.
+    `expected`: volumes that a caller knew when this node had forgotten the object: they were made once, and are not made again.
     """
 
     is_held_off: bool = False
@@ -52,6 +53,7 @@ class RunRecord:
     defined_xml: str = ""
     domain_name: str = ""
     garbage: tuple[tuple[str, str], ...] = ()
+    expected: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -62,6 +64,7 @@ class RunRecord:
         known = {item.name for item in dataclasses.fields(cls)}
         values = {key: entry for key, entry in value.items() if key in known}
         values["garbage"] = tuple((path, volume_format) for path, volume_format in values.get("garbage", ()))
+        values["expected"] = tuple(values.get("expected", ()))
         return cls(**values)
 
 

@@ -23,6 +23,7 @@ from nodeplugin.admission import (
     reset_tokens,
     resolve_profile,
     resolve_token,
+    still_expected,
 )
 from nodeplugin.adoption import (
     canonical_uuid,
@@ -221,8 +222,10 @@ class NodeService:
         remember_document(document, resource)
         check_policy(stored, resource, self._host.settings)
         check_image(stored, resource, self._host.image_policy)
-        garbage = collect_garbage(old, resource, self._host.index.places() if old is not None else {})
-        return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage)), changes
+        pools = self._host.index.places() if old is not None else {}
+        garbage = collect_garbage(old, resource, pools)
+        expected = still_expected(old, resource, pools) if old is not None else call.seen_volumes
+        return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage, expected=expected)), changes
 
     def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...], dry_run: DryRun) -> ApplyResult:
         preview = self._converger.preview_stored if dry_run is DryRun.NONE else self._converger.preview

@@ -160,12 +160,13 @@ class Store:
 
     def put(self, item: StoredObject) -> None:
         """Insert or replace everything but what the object's worker may have written since `item` was read: its status, and its run record
-        except for garbage."""
+        except for what follows from the document: `garbage` and `expected`."""
         with self._transaction() as connection:
             row = connection.execute("SELECT run FROM objects WHERE uid=?", (item.uid,)).fetchone()
             if row is not None:
                 run = RunRecord.from_json(json.loads(row[0]))
-                item = dataclasses.replace(item, run=dataclasses.replace(run, garbage=item.run.garbage))
+                declared = dataclasses.replace(run, garbage=item.run.garbage, expected=item.run.expected)
+                item = dataclasses.replace(item, run=declared)
             connection.execute(
                 f"INSERT INTO objects ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uid) DO UPDATE SET"
                 " document=excluded.document, generation=excluded.generation, epoch=excluded.epoch,"

@@ -65,7 +65,7 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
         for disk in spec.disks
     }
     obstacles = [obstacle for plan in volumes.values() for obstacle in plan.obstacles]
-    obstacles += _find_lost(volumes.values(), observed)
+    obstacles += _find_lost(volumes.values(), desired, observed)
     networks, missing = _resolve_networks(spec, observed)
     obstacles += missing
     planned = plan_seed(
@@ -95,12 +95,13 @@ def build_intent(desired: MachineDesired, observed: MachineObservation) -> Inten
     )
 
 
-def _find_lost(volumes: Iterable[VolumePlan], observed: MachineObservation) -> list[Obstacle]:
-    """Volumes that would be made although a definition has them already: they are made before they are defined, and never twice."""
+def _find_lost(volumes: Iterable[VolumePlan], desired: MachineDesired, observed: MachineObservation) -> list[Obstacle]:
+    """Volumes that would be made although a definition, or a caller's memory, has them already: they are made before they are defined,
+    and never twice."""
     definitions = [item for item in (observed.config, observed.live) if item is not None]
-    defined = {disk.path for item in definitions for disk in item.facts.disks}
+    known = {disk.path for item in definitions for disk in item.facts.disks} | {*desired.stored.run.expected}
     made = [step.request.path for plan in volumes for step in plan.steps if isinstance(step, CreateVolume)]
-    return [lost_volume(path) for path in made if path in defined]
+    return [lost_volume(path) for path in made if path in known]
 
 
 def _resolve_networks(

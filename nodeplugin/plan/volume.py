@@ -72,7 +72,7 @@ def plan_virtual_disk(stored: StoredObject, spec: VirtualDiskSpec, observed: Vol
         preallocation=PREALLOCATION[spec.preallocation],
         group=pool.group,
     )
-    if observed.volume is None and stored.status.get("path") == place.path:
+    if observed.volume is None and place.path in (stored.status.get("path"), *stored.run.expected):
         return Plan(blocked=(lost_volume(place.path),))
     if (obstacle := find_difference(stored, spec, observed.volume)) is not None:
         return Plan(blocked=(obstacle,))

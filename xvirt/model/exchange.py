@@ -148,13 +148,15 @@ class FieldChange:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ApplyCall:
-    """One Apply."""
+    """One Apply. `seen_volumes`: paths of volumes that the caller has seen this object to have on this node; where the node has forgotten
+    the object, none of them is made anew."""
 
     document: Document
     token: Token = Token()
     secrets: tuple[SecretContent, ...] = ()
     dry_run: DryRun = DryRun.NONE
     profile: str = ""
+    seen_volumes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -28,3 +28,11 @@ def names_of(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def names_among(values: Iterable[Any]) -> tuple[str, ...]:
     """Those that are strings and not empty, each once."""
     return tuple(dict.fromkeys(sys.intern(value) for value in values if isinstance(value, str) and value))
+
+
+def seen_volumes(status: Mapping[str, Any], host: str) -> tuple[str, ...]:
+    """Paths of the volumes that an object had on a host when it was looked at last: should the host have forgotten the object, it must not
+    make them anew."""
+    if status.get("nodeName") != host:
+        return ()
+    return names_among([status.get("path"), *(disk.get("path") for disk in list_of(status, "disks"))])

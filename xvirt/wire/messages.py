@@ -188,6 +188,7 @@ def encode_apply(call: ApplyCall) -> pb.ApplyRequest:
         secrets=_encode_secrets(call.secrets),
         dry_run=_DRY_RUNS[call.dry_run],
         profile=call.profile,
+        seen_volumes=call.seen_volumes,
     )
 
 
@@ -198,6 +199,7 @@ def decode_apply(message: pb.ApplyRequest) -> ApplyCall:
         secrets=_decode_secrets(message.secrets),
         dry_run=_back(_DRY_RUNS, message.dry_run, "dry_run"),
         profile=message.profile,
+        seen_volumes=tuple(message.seen_volumes),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from nodeplugin.converge.converger import DEFAULT_POOL, Converger, ConvergerOptions
 from nodeplugin.converge.host import Host, HostIndex
 from nodeplugin.converge.hub import Hub
-from nodeplugin.hypervisor.port import XmlView
+from nodeplugin.hypervisor.port import VolumeFacts, XmlView
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.pools import DefaultPool, ensure_default_pool
 from nodeplugin.rebuild import rebuild_store
@@ -100,6 +100,19 @@ class World:
             accelerator_reason="test",
         )
         self.service = NodeService(identity, host, self.store, hub, self.converger)
+
+    def forget_everything(self) -> dict[str, VolumeFacts]:
+        """The host was installed anew, or what held its state is not mounted: no store, no definition, no volume. Volumes, to be given back."""
+        for record in self.hypervisor.list_domains():
+            if record.is_active:
+                self.hypervisor.destroy_domain(record.uuid)
+            self.hypervisor.undefine_domain(record.uuid)
+        held, self.volumes.files = self.volumes.files, {}
+        self.store.close()
+        for path in self.directory.glob("store.db*"):
+            path.unlink()
+        self.boot()
+        return held
 
     def next_boot_id(self) -> str:
         """What the next life of the plugin calls itself."""

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from nodeplugin.hypervisor.port import VolumeFacts
 from tests.unit.nodeplugin.test_adoption import UUID, define
 from tests.unit.nodeplugin.world import World
 from xvirt.model.errors import DeadlineExceeded, Unavailable
@@ -105,6 +106,13 @@ class MemoryHost:
         self.world.boot()
         self._wake()
         self.converge_soon()
+
+    def forget_everything(self) -> dict[str, VolumeFacts]:
+        """The host comes back without state, definitions and volumes; the volumes, to be given back."""
+        held = self.world.forget_everything()
+        self._wake()
+        self.converge_soon()
+        return held
 
     def _wake(self) -> None:
         for stream in self._streams:

@@ -220,6 +220,7 @@ class ApplyRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     PROFILE_FIELD_NUMBER: _builtins.int
+    SEEN_VOLUMES_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
     """Canonical JSON of the document (apiVersion, kind, metadata, spec)."""
     dry_run: Global___DryRun.ValueType
@@ -229,6 +230,12 @@ class ApplyRequest(_message.Message):
     def token(self) -> Global___Token: ...
     @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SecretData]: ...
+    @_builtins.property
+    def seen_volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths of volumes that the caller has seen this object to have on this node. Where the node has forgotten the object, none of them
+        is made anew: one that is not there is lost, and a blank one in its place would be taken for the data.
+        """
+
     def __init__(
         self,
         *,
@@ -237,10 +244,11 @@ class ApplyRequest(_message.Message):
         secrets: _abc.Iterable[Global___SecretData] | None = ...,
         dry_run: Global___DryRun.ValueType = ...,
         profile: _builtins.str = ...,
+        seen_volumes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["token", b"token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "dry_run", b"dry_run", "profile", b"profile", "secrets", b"secrets", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "dry_run", b"dry_run", "profile", b"profile", "secrets", b"secrets", "seen_volumes", b"seen_volumes", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

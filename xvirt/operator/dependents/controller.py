@@ -17,6 +17,7 @@ from xvirt.operator.kinds import RESOURCES
 from xvirt.operator.machines.document import digest_of, document_of
 from xvirt.operator.names import FINALIZER
 from xvirt.operator.nodes.link import NodeLink
+from xvirt.operator.readings import part_of, seen_volumes
 from xvirt.operator.runtime.controller import Requeue
 from xvirt.operator.runtime.errors import NotFound
 from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of, version_of
@@ -126,7 +127,12 @@ class DependentController:
         subject, session = digest_of(declared), link.session
         known.is_gone = False
         try:
-            await link.apply(document_of(declared), generation=declared.generation, profile=declared.profile)
+            await link.apply(
+                document_of(declared),
+                generation=declared.generation,
+                profile=declared.profile,
+                seen_volumes=seen_volumes(part_of(item, "status"), link.host),
+            )
         except XvirtError as error:
             known.calls.refuse(subject, error, self._clock.monotonic_s())
         else:

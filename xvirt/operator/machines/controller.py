@@ -46,6 +46,7 @@ from xvirt.operator.names import FINALIZER, PROFILE_LABEL, VM_UID_LABEL
 from xvirt.operator.nodes.link import NodeLink
 from xvirt.operator.nodes.links import NodeLinks
 from xvirt.operator.nodes.views import ViewKey
+from xvirt.operator.readings import seen_volumes
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.clock import format_time
@@ -306,7 +307,11 @@ class MachineController:
             else:
                 secrets = await self._read_secrets(declared)
                 await link.apply(
-                    document_of(declared), generation=declared.generation, profile=declared.profile, secrets=secrets
+                    document_of(declared),
+                    generation=declared.generation,
+                    profile=declared.profile,
+                    secrets=secrets,
+                    seen_volumes=seen_volumes(scene.machine.status, effect.host),
                 )
         except XvirtError as error:
             memo.calls.refuse(subject, error, self._clock.monotonic_s())

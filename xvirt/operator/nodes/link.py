@@ -168,9 +168,16 @@ class NodeLink:
         generation: int,
         profile: str,
         secrets: Sequence[SecretContent] = (),
+        seen_volumes: Sequence[str] = (),
     ) -> ApplyResult:
         """Give the node a document. Raises the node's errors, and Unavailable where it cannot be reached."""
-        call = ApplyCall(document=document, token=self.token(generation), secrets=tuple(secrets), profile=profile)
+        call = ApplyCall(
+            document=document,
+            token=self.token(generation),
+            secrets=tuple(secrets),
+            profile=profile,
+            seen_volumes=tuple(seen_volumes),
+        )
         return await self._ask(lambda: self._client.apply(call))
 
     async def adopt(

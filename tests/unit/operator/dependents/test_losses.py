@@ -278,3 +278,33 @@ def test_a_host_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
             await told.is_ready(POOLS, fast, "Active")
 
     play(tmp_path, story, TWO)
+
+
+def test_row_18_a_host_that_forgot_everything_makes_no_blank_disk_in_the_place_of_one_that_was_seen(
+    tmp_path: Path,
+) -> None:
+    """Installed anew, or its state lies in a file system that is not mounted: who remembers is the cluster."""
+
+    async def story(cluster: Cluster) -> None:
+        told, host = Story(cluster), cluster.hosts["node-b"]
+        cluster.server.write(DISKS, disk())
+        async with cluster.operator():
+            root, data = {"name": "root", "source": {"size": "4Mi"}}, {"name": "d", "source": {"disk": "data"}}
+            cluster.create(machine(disks=[root, data], **at("node-b")))
+            await cluster.running()
+            await told.is_ready(DISKS, DATA)
+            before = dict(host.world.volumes.files)
+            assert len(before) == 2
+            held = host.forget_everything()
+            await told.says(DISKS, DATA, "VolumeLost")
+            await cluster.until(lambda: cluster.condition("Ready").get("reason") == "VolumeLost", "never said so")
+            assert host.world.volumes.files == {}
+            assert host.domains() == {}
+            assert "was there and is gone; mount or restore what held it" in told.message(DISKS, DATA)
+            host.world.volumes.files.update(held)
+            host.converge_soon()
+            await cluster.running()
+            await told.is_ready(DISKS, DATA)
+            assert host.world.volumes.files == before
+
+    play(tmp_path, story, TWO)
