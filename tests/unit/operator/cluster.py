@@ -285,13 +285,18 @@ async def living(cluster: Cluster) -> AsyncIterator[Cluster]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def play(directory: Path, story: Callable[[Cluster], Any], hosts: Iterable[str] = ("node-a",)) -> None:
+def play(
+    directory: Path,
+    story: Callable[[Cluster], Any],
+    hosts: Iterable[str] = ("node-a",),
+    of_class: type[Cluster] = Cluster,
+) -> None:
     """Run a story in a new cluster, in virtual time."""
     random.seed(1)
     with VirtualTime() as time:
 
         async def main() -> None:
-            async with living(Cluster(time, directory, hosts)) as cluster:
+            async with living(of_class(time, directory, hosts)) as cluster:
                 await story(cluster)
 
         time.run(main())

@@ -13,7 +13,7 @@ from xvirt.operator.dependents.decide import Effect, PutStatus, decide, decide_e
 from xvirt.operator.dependents.gather import DependentParts, Gatherer, HostMemo, Memo
 from xvirt.operator.dependents.records import DELETION, Delivery, Scene, Traits
 from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
-from xvirt.operator.kinds import RESOURCES
+from xvirt.operator.kinds import KNOWN, RESOURCES
 from xvirt.operator.machines.document import digest_of, document_of
 from xvirt.operator.names import FINALIZER
 from xvirt.operator.nodes.link import NodeLink
@@ -47,7 +47,7 @@ class DependentController:
         self._cache = self._gatherer.cache
         self._resource = RESOURCES[traits.kind]
         self._clock = parts.writes.clock
-        self._status = StatusWriter(parts.writes, self._cache)
+        self._status = StatusWriter(parts.writes, self._cache, known=KNOWN[traits.kind])
 
     # an object
 

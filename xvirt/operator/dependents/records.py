@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from xvirt.operator.kinds import KNOWN
 from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView
@@ -82,7 +83,7 @@ def read_dependent(traits: Traits, item: Mapping[str, Any]) -> Dependent:
         has_finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         is_forced=(metadata.get("annotations") or {}).get(FORCE_DELETE_ANNOTATION) == "true",
         spec=part_of(item, "spec"),
-        status=part_of(item, "status"),
+        status=KNOWN[traits.kind].part_of(part_of(item, "status")),
     )
 
 

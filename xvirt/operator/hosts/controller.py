@@ -10,7 +10,7 @@ from xvirt.model.errors import XvirtError
 from xvirt.operator.hosts.decide import AdvertiseRoom, MakeHost, RemoveHost, decide, find_address
 from xvirt.operator.hosts.records import HostRecord, HostScene, HostSettings, Room, read_node
 from xvirt.operator.hosts.status import host_status, is_urgent
-from xvirt.operator.kinds import VIRTUAL_HOSTS
+from xvirt.operator.kinds import KNOWN, VIRTUAL_HOSTS
 from xvirt.operator.machines.shapes import BY_HOST, room_of
 from xvirt.operator.names import MADE_ANNOTATION
 from xvirt.operator.nodes.link import HostFacts
@@ -53,7 +53,7 @@ class HostController:
     def __init__(self, parts: HostParts) -> None:
         self._parts = parts
         self._clock = parts.writes.clock
-        self._status = StatusWriter(parts.writes, parts.hosts)
+        self._status = StatusWriter(parts.writes, parts.hosts, known=KNOWN["VirtualHost"])
         self._patience: dict[str, Patience] = {}
         self._obstacles: dict[str, str] = {}
         self._unseen: set[str] | None = None
@@ -201,7 +201,7 @@ def _read_host(item: Object) -> HostRecord:
         is_made=(metadata.get("annotations") or {}).get(MADE_ANNOTATION) == "true",
         is_deleting=is_deleting(item),
         spec=item.get("spec") or {},
-        status=item.get("status") or {},
+        status=KNOWN["VirtualHost"].part_of(item.get("status") or {}),
     )
 
 

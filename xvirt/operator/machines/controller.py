@@ -16,7 +16,7 @@ from xvirt.model.secrets import parse_secret
 from xvirt.operator.dependents.references import RequiredHosts
 from xvirt.operator.dependents.storage import Storage
 from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
-from xvirt.operator.kinds import VIRTUAL_MACHINES
+from xvirt.operator.kinds import KNOWN, VIRTUAL_MACHINES
 from xvirt.operator.machines.decide import (
     AdoptOn,
     CreateHolder,
@@ -105,7 +105,7 @@ class MachineController:
         self._parts = parts
         self._memos: dict[str, _Memo] = {}
         self._clock = parts.writes.clock
-        self._status = StatusWriter(parts.writes, parts.machines)
+        self._status = StatusWriter(parts.writes, parts.machines, known=KNOWN["VirtualMachine"])
         self._outside = OutsideHosts(parts.hosts, parts.nodes, parts.machines)
         parts.machines.subscribe(self._forget)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from xvirt.model.errors import XvirtError
 from xvirt.operator.dependents.references import RequiredHosts
+from xvirt.operator.kinds import KNOWN
 from xvirt.operator.names import (
     ADOPT_ANNOTATION,
     DIGEST_ANNOTATION,
@@ -82,7 +83,7 @@ def read_machine(item: Mapping[str, Any]) -> Machine:
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
         spec=part_of(item, "spec"),
-        status=part_of(item, "status"),
+        status=KNOWN["VirtualMachine"].part_of(part_of(item, "status")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -17,14 +18,37 @@ from xvirt.operator.runtime.resources import Object, key_of, uid_of, version_of
 _LIST_KEYS = ("type", "name", "uid", "key")
 
 
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a release knows of a status: the fields right below it, and the types of its conditions."""
+
+    fields: frozenset[str]
+    conditions: frozenset[str]
+
+    def part_of(self, status: Mapping[str, Any]) -> Object:
+        """Of a status, what is known."""
+        found = {name: value for name, value in status.items() if name in self.fields}
+        if self.strange_conditions(status):
+            found["conditions"] = [each for each in found["conditions"] if each.get("type") in self.conditions]
+        return found
+
+    def strange_conditions(self, status: Mapping[str, Any]) -> list[Object]:
+        """Those of other types."""
+        return [each for each in status.get("conditions") or () if each.get("type") not in self.conditions]
+
+
 class StatusWriter:
     """Writes `/status` of one kind for one manager. One per cache; objects that left the cache are forgotten."""
 
-    def __init__(self, client: ApiClient, cache: Cache, *, others: Iterable[str] = ()) -> None:
-        """`others` are fields right below status that other managers own: left out when comparing."""
+    def __init__(
+        self, client: ApiClient, cache: Cache, *, others: Iterable[str] = (), known: Known | None = None
+    ) -> None:
+        """`others` are fields right below status that other managers own: left out when comparing. `known`: what is beyond it was
+        written by a later release of this manager, and stays; None where everything is known."""
         self._client = client
         self._cache = cache
         self._others = frozenset(others)
+        self._known = known
         self._written: dict[str, tuple[bytes, bytes]] = {}
         cache.subscribe(self._forget)
 
@@ -36,6 +60,7 @@ class StatusWriter:
         """
         wanted = {name: value for name, value in status.items() if value is not None}
         before = item.get("status") or {}
+        wanted = self._with_later(before, wanted)
         if isinstance(wanted.get("conditions"), list):
             wanted["conditions"] = settle_conditions(
                 before.get("conditions") or (), wanted["conditions"], self._client.clock.wall()
@@ -48,6 +73,16 @@ class StatusWriter:
         self._written[uid_of(item)] = (_digest(wanted), _digest(self._mine(answer)))
         self._cache.learn(answer)
         return True
+
+    def _with_later(self, before: Object, wanted: Object) -> Object:
+        """An apply takes away what it leaves out, whoever of one name has written it."""
+        if self._known is None:
+            return wanted
+        beyond = {name: value for name, value in before.items() if name not in self._known.fields | self._others}
+        said = {condition["type"] for condition in wanted.get("conditions") or ()}
+        later = [each for each in self._known.strange_conditions(before) if each.get("type") not in said]
+        kept = {**beyond, **wanted}
+        return {**kept, "conditions": [*(kept.get("conditions") or ()), *later]} if later else kept
 
     def _is_same(self, item: Object, wanted: Object) -> bool:
         there, ours = _digest(self._mine(item)), _digest(wanted)

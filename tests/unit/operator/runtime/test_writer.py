@@ -13,7 +13,7 @@ from tests.unit.operator.runtime.api_cases import THINGS
 from tests.unit.operator.runtime.world import World, make_world
 from xvirt.operator.runtime.errors import Conflict
 from xvirt.operator.runtime.resources import Key, Object
-from xvirt.operator.runtime.writer import StatusWriter, settle_conditions
+from xvirt.operator.runtime.writer import Known, StatusWriter, settle_conditions
 
 ONE = Key("ns", "one")
 NOW = datetime.datetime(2026, 1, 31, 12, tzinfo=datetime.UTC)
@@ -152,6 +152,35 @@ def test_others_fields_are_left_alone(time: VirtualTime) -> None:
         assert _stored(world)["status"] == {"theirs": 1, "phase": "Up"}
 
     _run(time, main, others=("theirs",))
+
+
+KNOWN = Known(frozenset({"phase", "conditions"}), frozenset({"Ready"}))
+
+
+def test_fault_23_what_a_later_release_of_this_manager_has_written_stays(time: VirtualTime) -> None:
+    async def main(world: World, writer: StatusWriter) -> None:
+        fenced = {"type": "Fenced", "status": "True", "reason": "R", "lastTransitionTime": "2025-01-01T00:00:00Z"}
+        later = {"phase": "Up", "fencing": {"armed": True}, "conditions": [fenced]}
+        document = THINGS.object(ONE, status=later)
+        document["metadata"]["resourceVersion"] = _stored(world)["metadata"]["resourceVersion"]
+        world.cache.learn(await world.client.apply_status(THINGS, document))
+        assert await writer.write(_cached(world), {"phase": "Down", "conditions": [_ready()["conditions"][0]]})
+        status = _stored(world)["status"]
+        assert status["fencing"] == {"armed": True}
+        assert status["phase"] == "Down"
+        assert {each["type"] for each in status["conditions"]} == {"Fenced", "Ready"}
+        assert fenced in status["conditions"]
+        assert not await writer.write(_cached(world), {"phase": "Down", "conditions": [_ready()["conditions"][0]]})
+
+    _run(time, main, known=KNOWN)
+
+
+def test_what_is_known_of_a_status_is_told_from_what_is_beyond_it() -> None:
+    strange: Object = {"type": "Fenced"}
+    ready: Object = {"type": "Ready"}
+    assert KNOWN.part_of({"phase": "Up", "fencing": 1}) == {"phase": "Up"}
+    assert KNOWN.part_of({"conditions": [ready, strange]}) == {"conditions": [ready]}
+    assert KNOWN.part_of({}) == {}
 
 
 def test_objects_that_are_gone_are_forgotten(time: VirtualTime) -> None:
