@@ -125,6 +125,7 @@ class MachineWorker:
             desired = MachineDesired(stored=stored, resource=resource, settings=self._host.settings)
             plan = self._plan(desired, observed)
             if plan.is_gone:
+                self._recorder.tell_kept(stored, plan.kept)
                 return Visit(is_gone=True)
             if self._wants_restart(desired, observed, plan):
                 stored = self._begin_restart(stored, observed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from nodeplugin.clock import Clock
@@ -56,6 +57,12 @@ class Recorder:
             logger.warning("%s: the event %s was not stored: %s", stored.key, reason, error.message)
             event = dataclasses.replace(event, first_seen=event.last_seen)
         self._hub.event_seen(event)
+
+    def tell_kept(self, stored: StoredObject, paths: Iterable[str]) -> None:
+        """Tell of volumes that outlive their object."""
+        for path in paths:
+            message = f"volume {path} stays, as its deletionPolicy says; who declares it again finds it as it is"
+            self.tell(stored, EventType.NORMAL, "VolumeRetained", message)
 
     def fail(self, stored: StoredObject, error: XvirtError) -> None:
         """Tell of an error."""

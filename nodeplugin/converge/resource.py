@@ -82,6 +82,7 @@ class ResourceWorker:
                 observed = kind.observe(stored, resource)
                 plan = self._plan(kind, stored, resource, observed)
                 if plan.is_gone:
+                    self._recorder.tell_kept(stored, plan.kept)
                     return Visit(is_gone=True)
                 if not plan.steps or plan.steps == previous:
                     break

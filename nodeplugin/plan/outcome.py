@@ -27,4 +27,6 @@ class Plan:
     drift: tuple[str, ...] = ()
     check_after_s: float | None = None
     is_gone: bool = False
-    """Deletion only: nothing of the object is left on the host."""
+    """Deletion only: nothing of the object is left on the host, but for `kept`."""
+    kept: tuple[str, ...] = ()
+    """Deletion only: paths of volumes that stay, because their policy says so."""

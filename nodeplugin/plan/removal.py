@@ -33,7 +33,7 @@ def plan_machine_removal(desired: MachineDesired, observed: MachineObservation) 
         return Plan(steps=(UndefineDomain(uuid=desired.stored.uid),))
     steps = (*_remove_seeds(desired, observed), *_remove_volumes(desired, observed))
     hidden = _find_hidden(desired, observed)
-    return Plan(steps=steps, waiting=hidden, is_gone=not steps and not hidden)
+    return Plan(steps=steps, waiting=hidden, is_gone=not steps and not hidden, kept=_find_kept(desired, observed))
 
 
 def _without_held_grace(desired: MachineDesired) -> MachineDesired:
@@ -61,6 +61,17 @@ def _find_hidden(desired: MachineDesired, observed: MachineObservation) -> tuple
     ]
     pools = {disk.pool: observed.references.pools.get(disk.pool) for disk in doomed}
     return tuple(pool for pool in pools.values() if isinstance(pool, Obstacle) and pool.reason == "PoolNotReady")
+
+
+def _find_kept(desired: MachineDesired, observed: MachineObservation) -> tuple[str, ...]:
+    """Volumes of the machine's own disks that outlive it."""
+    return tuple(
+        path
+        for disk in desired.spec.disks
+        if disk.is_inline and disk.deletion_policy is DiskDeletionPolicy.RETAIN
+        if isinstance(pool := observed.references.pools.get(disk.pool), PoolPlace)
+        if observed.volumes.get(path := inline_path(desired.resource, disk, pool)) is not None
+    )
 
 
 def _remove_volumes(desired: MachineDesired, observed: MachineObservation) -> tuple[Step, ...]:

@@ -190,8 +190,10 @@ def plan_volume_removal(policy: DiskDeletionPolicy, path: str, volume_format: st
     bring the volume back."""
     if observed.transfer is not None:
         return Plan(steps=(CancelImport(uid=observed.uid),))
-    if policy is DiskDeletionPolicy.RETAIN or observed.volume is None:
+    if observed.volume is None:
         return Plan(is_gone=True)
+    if policy is DiskDeletionPolicy.RETAIN:
+        return Plan(is_gone=True, kept=(path,))
     if observed.users:
         message = f"volume {path} is used by {', '.join(observed.users)}; it is deleted once they are gone"
         return Plan(waiting=(Obstacle("InUse", message),))

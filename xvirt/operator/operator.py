@@ -48,6 +48,7 @@ from xvirt.operator.runtime.lease import Lease, LeaseOptions
 from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.reflector import Reflector
 from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, Key, uid_of
+from xvirt.operator.telling import Teller
 
 log = logging.getLogger(__name__)
 
@@ -132,8 +133,9 @@ class Operator:
         writes = client.guarded(self.lease.guard)
         self.links = links = NodeLinks(self._parts.open_client, self._link_options(authority))
         recorder = Recorder(writes, NAME, self._parts.lease.identity)
-        machines = self._machines_at_work(writes, links, recorder)
-        dependents = self._dependent_queues(writes, links, recorder)
+        teller = Teller(recorder, self.namespaces)
+        machines = self._machines_at_work(writes, links, teller)
+        dependents = self._dependent_queues(writes, links, teller)
 
         def settled() -> None:
             machines.follower.settled()
@@ -160,7 +162,7 @@ class Operator:
             now_s=clock.monotonic_s,
         )
 
-    def _machines_at_work(self, writes: ApiClient, links: NodeLinks, recorder: Recorder) -> _Machines:
+    def _machines_at_work(self, writes: ApiClient, links: NodeLinks, teller: Teller) -> _Machines:
         secrets = SecretVersions(
             writes,
             on_change=lambda key: follower.secret_changed(key),
@@ -177,7 +179,7 @@ class Operator:
             namespaces=self.namespaces,
             secrets=secrets,
             links=links,
-            recorder=recorder,
+            teller=teller,
             epoch=lambda: self.lease.epoch,
             settings=self._parts.holder,
             storage=storage,
@@ -189,7 +191,7 @@ class Operator:
         follower.follow_storage(self.needs, disks, pools)
         return _Machines(controller, follower, secrets)
 
-    def _dependent_queues(self, writes: ApiClient, links: NodeLinks, recorder: Recorder) -> list[DependentQueues]:
+    def _dependent_queues(self, writes: ApiClient, links: NodeLinks, teller: Teller) -> list[DependentQueues]:
         parts = DependentParts(
             writes=writes,
             caches=self.dependents,
@@ -197,7 +199,7 @@ class Operator:
             namespaces=self.namespaces,
             links=links,
             needs=self.needs,
-            recorder=recorder,
+            teller=teller,
             epoch=lambda: self.lease.epoch,
         )
         made = [DependentQueues(traits, parts) for traits in DEPENDENTS]

@@ -83,6 +83,23 @@ def test_row_48_retained_volumes_are_listed_with_size_reason_and_remedy_and_neve
     assert set(_orphans(world)) == set(found)
 
 
+def test_row_17_what_outlives_its_object_is_told_once_by_path_and_what_goes_with_it_is_not(world: World) -> None:
+    world.apply(_disk("data"))
+    world.apply(_disk("scratch", deletionPolicy="Delete"))
+    own = ({"name": "root", "source": {"size": "4Mi"}}, {"name": "shared", "source": {"disk": "data"}})
+    world.apply(_machine("web", *own, {"name": "swap", "source": {"size": "4Mi"}, "deletionPolicy": "Delete"}))
+    world.settle()
+    watch = world.service.watch(CALLER, "", "")
+    _gone(world, _ref("VirtualMachine", "web"), _ref("VirtualDisk", "data"), _ref("VirtualDisk", "scratch"))
+    events = [item.event for item in iter(lambda: watch.next_event(0), None) if item is not None and item.event]
+    told = [event.message for event in events if event.reason == "VolumeRetained"]
+    pool = world.directory / "pool"
+    assert sorted(message.split()[1] for message in told) == [
+        f"{pool}/default_data.qcow2",
+        f"{pool}/default_web_root.qcow2",
+    ]
+
+
 def test_row_48_a_retained_volume_is_taken_back_by_a_declaration_of_its_name_and_the_event_says_so(
     world: World,
 ) -> None:

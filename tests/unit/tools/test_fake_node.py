@@ -25,6 +25,7 @@ from xvirt.model.exchange import (
     Verb,
     WatchType,
 )
+from xvirt.operator.telling import FOR_GOOD
 
 CLUSTER, OTHER = "11111111-1111-4111-8111-111111111111", "acme/shop/prod"
 UIDS = [f"22222222-2222-4222-8222-{number:012d}" for number in range(9)]
@@ -40,13 +41,19 @@ class Subject(Protocol):
 
     def settle(self) -> None: ...
 
+    def volumes(self) -> set[str]: ...
+
 
 class Fake:
     def __init__(self) -> None:
-        self.api: NodeApi = FakeNode("node-a", (CLUSTER, "*/*/*"))
+        self._node = FakeNode("node-a", (CLUSTER, "*/*/*"))
+        self.api: NodeApi = self._node
 
     def settle(self) -> None:
         """It has happened already."""
+
+    def volumes(self) -> set[str]:
+        return set(self._node.volumes())
 
 
 class ClusterWorld(World):
@@ -63,6 +70,9 @@ class Real:
 
     def settle(self) -> None:
         self._world.settle()
+
+    def volumes(self) -> set[str]:
+        return {Path(path).name for path in self._world.volumes.files}
 
 
 Scene = Callable[["Play"], None]
@@ -150,6 +160,15 @@ class Play:
         facts = {key: status[key] for key in kept if key in status}
         macs = [(nic["name"], nic["mac"]) for nic in status.get("interfaces", ())]
         self.seen.append((view.ref, view.token, view.is_deleting, view.document["spec"], facts, conditions, macs))
+
+    def look_at_volumes(self) -> None:
+        self.seen.append(sorted(self._subject.volumes()))
+
+    def heard(self, watch: WatchSubscription) -> None:
+        """Note what was told of what happened for good."""
+        events = iter(lambda: watch.next_event(0.0), None)
+        told = [item.event for item in events if item is not None and item.event is not None]
+        self.seen.append([(event.reason, event.ref.name) for event in told if event.reason in FOR_GOOD])
 
     def listed(self, kind: str = "", namespace: str = "", caller: Caller = OPERATOR) -> None:
         found = self.note("list", lambda: self.api.list_objects(caller, kind, namespace))
@@ -296,6 +315,40 @@ def a_machine_waits_for_what_it_names(play: Play) -> None:
     play.delete(WEB)
     play.look(ObjectRef(uid=UIDS[1]))
     play.listed("VirtualDisk", "default")
+
+
+@scene
+def what_stays_of_a_disk_and_of_a_machine_is_by_their_policies_and_is_told(play: Play) -> None:
+    watch = play.api.watch(OPERATOR, "", "")
+    kept, gone = ObjectRef(uid=UIDS[1]), ObjectRef(uid=UIDS[2])
+    own = [
+        {"name": "data", "source": {"size": "1Gi"}},
+        {"name": "scratch", "source": {"size": "1Gi"}, "deletionPolicy": "Delete"},
+        {"name": "kept", "source": {"disk": "kept"}},
+    ]
+    play.apply(other("VirtualDisk", "kept", 1, size="1Gi", format="raw"))
+    play.apply(other("VirtualDisk", "gone", 2, size="1Gi", deletionPolicy="Delete"))
+    play.apply(other("VirtualImage", "guest", 3, source={"path": "/images/guest.qcow2"}))
+    play.apply(machine(disks=own))
+    play.look_at_volumes()
+    for ref in (WEB, kept, gone, ObjectRef(uid=UIDS[3])):
+        play.delete(ref)
+    play.look_at_volumes()
+    play.heard(watch)
+    play.apply(other("VirtualDisk", "kept", 4, size="1Gi", format="raw"))
+    play.look(ObjectRef(uid=UIDS[4]))
+    play.heard(watch)
+    play.look_at_volumes()
+
+
+@scene
+def a_machine_that_is_detached_leaves_its_volumes(play: Play) -> None:
+    watch = play.api.watch(OPERATOR, "", "")
+    play.apply(machine(deletionPolicy="Detach", disks=[{"name": "data", "source": {"size": "1Gi"}}]))
+    play.delete(WEB)
+    play.look(WEB)
+    play.heard(watch)
+    play.look_at_volumes()
 
 
 @scene

@@ -64,6 +64,15 @@ class FakeHost:
         """uids of machines that run on it."""
         return self._group.call(self.node.running)
 
+    @property
+    def volumes(self) -> frozenset[str]:
+        """Names of the files in its pools."""
+        return self._group.call(self.node.volumes)
+
+    def holds(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """uid to spec of the objects of a kind that it has."""
+        return self._group.call(lambda: self.node.holds(kind))
+
     def down(self) -> None:
         """Its plugin ends: nobody listens. Machines run on."""
         self._group.wait(self._server.stop())

@@ -32,6 +32,7 @@ from tools.cluster.fakehosts.faults import HostFaults
 from tools.cluster.fakehosts.readers import Reader, Readers
 from tools.cluster.fakehosts.references import needs_of, obstacles_of
 from tools.cluster.fakehosts.statuses import Seen, describe
+from tools.cluster.fakehosts.volumes import Volumes, path_of
 from xvirt.model.authority import is_served, only_one
 from xvirt.model.codec import parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, Unsupported
@@ -44,6 +45,7 @@ from xvirt.model.exchange import (
     Detail,
     DryRun,
     Event,
+    EventType,
     ForeignDomain,
     NodeDescription,
     ObjectRef,
@@ -103,6 +105,7 @@ class FakeNode:
         self._tombstones: dict[str, Tombstone] = {}
         self._domains: dict[str, Domain] = {}
         self._operations: dict[str, Operation] = {}
+        self._volumes = Volumes()
         self._readers = Readers(str(uuids.uuid4()))
 
     # what tests do behind its back
@@ -128,8 +131,16 @@ class FakeNode:
         self._finish_deletion(uid)
 
     def running(self) -> set[str]:
-        """uids of machines whose domain runs."""
+        """UUIDs of domains that run: of machines, and of those that were released."""
         return {uid for uid, domain in self._domains.items() if domain.record.is_active}
+
+    def volumes(self) -> frozenset[str]:
+        """Names of the files in its pools."""
+        return self._volumes.names
+
+    def holds(self, kind: str) -> dict[str, Mapping[str, Any]]:
+        """uid to spec of the objects of a kind."""
+        return {uid: item.document["spec"] for uid, item in self._objects.items() if item.kind == kind}
 
     # Apply
 
@@ -255,14 +266,26 @@ class FakeNode:
         stored = self._objects.get(uid)
         if stored is None or stored.deletion is Deletion.NONE or self._users(stored):
             return
+        self._let_go(stored)
         del self._objects[uid]
         del self._names[stored.kind, stored.namespace, stored.name]
-        self._domains.pop(uid, None)
         self._tombstones[uid] = Tombstone(stored.authority, stored.epoch, stored.generation)
         self._readers.tell(WatchType.DELETED, stored.ref, object=stored.view())
         for other in list(self._objects.values()):
             if other.deletion is not Deletion.NONE and other.kind != MACHINE:
                 self._finish_deletion(other.uid)
+
+    def _let_go(self, stored: StoredObject) -> None:
+        """Domain and volumes go or stay, and what stays is told."""
+        if stored.kind == MACHINE and stored.document["spec"].get("deletionPolicy") == "Detach":
+            self._tell_event(stored, "ReleaseDomain", f"leave domain {stored.uid} as it is, without xVirt's mark")
+            return
+        self._domains.pop(stored.uid, None)
+        for name in self._volumes.end(stored):
+            message = (
+                f"volume {path_of(name)} stays, as its deletionPolicy says; who declares it again finds it as it is"
+            )
+            self._tell_event(stored, "VolumeRetained", message)
         self._settle_unready()
 
     # acts
@@ -319,6 +342,8 @@ class FakeNode:
             if run != stored.run:
                 stored = dataclasses.replace(stored, run=run)
                 self._put(stored)
+        if not obstacles and not is_starting and stored.deletion is Deletion.NONE:
+            self._make_volumes(stored)
         domain = self._domains.get(uid)
         seen = Seen(
             obstacles=obstacles,
@@ -332,6 +357,14 @@ class FakeNode:
         if status != stored.status:
             self._put(dataclasses.replace(stored, status=status))
             self._tell(self._objects[uid])
+
+    def _make_volumes(self, stored: StoredObject) -> None:
+        before = self._volumes.make(stored)
+        if before and stored.kind == "VirtualDisk" and not stored.status.get("path"):
+            message = (
+                f"volume {path_of(before[0])} was there before; its content was kept, and nothing was copied into it"
+            )
+            self._tell_event(stored, "VolumeTakenBack", message)
 
     def _settle_unready(self) -> None:
         for stored in list(self._objects.values()):
@@ -426,6 +459,13 @@ class FakeNode:
 
     def _tell(self, stored: StoredObject) -> None:
         self._readers.tell(WatchType.OBJECT, stored.ref, object=stored.view())
+
+    def _tell_event(self, stored: StoredObject, reason: str, message: str) -> None:
+        now = self._now()
+        event = Event(
+            ref=stored.ref, type=EventType.NORMAL, reason=reason, message=message, first_seen=now, last_seen=now
+        )
+        self._readers.tell(WatchType.EVENT, stored.ref, event=event)
 
     def _views(self, kind: str, namespace: str) -> list[ObjectView]:
         found = [

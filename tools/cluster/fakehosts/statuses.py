@@ -10,6 +10,7 @@ from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.status import Verdict, base_conditions, condition, judge_plan, keep_times
 from nodeplugin.records import Deletion, StoredObject
 from tools.cluster.fakehosts.sizes import Running, started
+from tools.cluster.fakehosts.volumes import path_of, volumes_of
 from xvirt.model.identity import host_name, mac_address
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.machine.nic import NicStatus
@@ -115,8 +116,8 @@ def _other(stored: StoredObject, old: Any) -> Any:
     spec = stored.document["spec"]
     if isinstance(old, VolumeStatus):
         size = ByteSize(spec["size"]) if spec.get("size") else ByteSize(1 << 30)
-        path = f"/var/lib/xvirt/pool/{stored.namespace}_{stored.name}.{spec.get('format', 'qcow2')}"
-        return dataclasses.replace(old, path=path, size=size, allocation=ByteSize(0))
+        ((name, _),) = volumes_of(stored)
+        return dataclasses.replace(old, path=path_of(name), size=size, allocation=ByteSize(0))
     if isinstance(old, VirtualNetworkStatus):
         name = host_name(stored.namespace, stored.name)
         return dataclasses.replace(old, uuid=stored.uid, network_name=name, bridge=spec.get("bridge") or "virbr0")

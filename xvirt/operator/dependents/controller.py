@@ -82,7 +82,7 @@ class DependentController:
 
     async def _tell(self, effect: PutStatus, item: Object) -> None:
         if await self._status.write(item, effect.status) and effect.left_behind:
-            self._parts.recorder.record(item, "Warning", "LeftBehind", effect.left_behind)
+            self._parts.teller.tell(item, "Warning", "LeftBehind", effect.left_behind)
 
     async def _perform(self, effect: Effect, item: Object, memo: Memo) -> None:
         writes, cache = self._parts.writes, self._cache
@@ -91,7 +91,7 @@ class DependentController:
                 cache.learn(await writes.add_finalizer(self._resource, item, FINALIZER))
             case ReleaseFinalizer(left_behind):
                 if left_behind:
-                    self._parts.recorder.record(item, "Warning", "LeftBehind", left_behind, "Delete")
+                    self._parts.teller.tell(item, "Warning", "LeftBehind", left_behind, "Delete")
                 cache.learn(await writes.remove_finalizer(self._resource, item, FINALIZER))
             case Refresh():
                 await self._refresh(item, memo)

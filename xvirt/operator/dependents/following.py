@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xvirt.model.exchange import Event, EventType
+from xvirt.model.exchange import Event
 from xvirt.operator.dependents.controller import DependentController
 from xvirt.operator.dependents.gather import DependentParts
 from xvirt.operator.dependents.records import ALL, DISK, Traits, read_dependent
@@ -17,8 +17,6 @@ from xvirt.operator.runtime.resources import Key, Object, key_of
 
 BY_PLACE, BY_NAMESPACE = "place", "namespace"
 """Indexes of the caches of dependents: by recorded host, by namespace."""
-TOLD = frozenset(("VolumeTakenBack",))
-"""Reasons of a node's normal events that become the cluster's. Its warnings all do."""
 WORKERS = 4
 ERRAND_WORKERS = 16
 """A worker waits with a host that hangs; the others go on."""
@@ -110,11 +108,11 @@ class DependentQueues:
                     self._wake(user.key)
 
     def _event_seen(self, host: str, event: Event) -> None:
-        if event.ref.kind != self.traits.kind or (event.type is EventType.NORMAL and event.reason not in TOLD):
+        if event.ref.kind != self.traits.kind:
             return
         item = self._cache.get(Key(event.ref.namespace, event.ref.name))
         if item is not None:
-            self._parts.recorder.record(item, event.type.value, event.reason, f"{host}: {event.message}")
+            self._parts.teller.relay(item, host, event)
 
     def _enqueue(self, items: Iterable[Object]) -> None:
         for item in items:

@@ -26,8 +26,8 @@ from xvirt.operator.nodes.views import ViewKey
 from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.api import ApiClient
 from xvirt.operator.runtime.cache import Cache
-from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, uid_of
+from xvirt.operator.telling import Teller
 from xvirt.operator.troubles import Patience, Tries
 from xvirt.policy import PROFILES
 
@@ -46,7 +46,7 @@ class DependentParts:
     namespaces: Cache
     links: NodeLinks
     needs: Needs
-    recorder: Recorder
+    teller: Teller
     epoch: Callable[[], int]
 
 

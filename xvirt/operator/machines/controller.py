@@ -52,9 +52,9 @@ from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.clock import format_time
 from xvirt.operator.runtime.controller import Requeue
 from xvirt.operator.runtime.errors import AlreadyExists, Forbidden, Invalid, NotFound
-from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.resources import PODS, SECRETS, Key, Object, is_deleting, key_of, uid_of, version_of
 from xvirt.operator.runtime.writer import StatusWriter
+from xvirt.operator.telling import Teller
 from xvirt.operator.troubles import Patience, Tries
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class MachineParts:
     namespaces: Cache
     secrets: SecretVersions
     links: NodeLinks
-    recorder: Recorder
+    teller: Teller
     epoch: Callable[[], int]
     settings: HolderSettings
     storage: Storage
@@ -244,7 +244,7 @@ class MachineController:
                 self._parts.machines.learn(await writes.add_finalizer(VIRTUAL_MACHINES, item, FINALIZER))
             case ReleaseFinalizer(left_behind):
                 if left_behind:
-                    self._parts.recorder.record(item, "Warning", "LeftBehind", left_behind, "Delete")
+                    self._parts.teller.tell(item, "Warning", "LeftBehind", left_behind, "Delete")
                 self._parts.machines.learn(await writes.remove_finalizer(VIRTUAL_MACHINES, item, FINALIZER))
             case CreateHolder():
                 await self._create_holder(effect, scene, memo)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xvirt.model.exchange import Event, EventType
+from xvirt.model.exchange import Event
 from xvirt.operator.dependents.needs import DISK, Needs, host_of
 from xvirt.operator.machines.controller import KIND, MachineParts
 from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET
@@ -14,9 +14,6 @@ from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
-
-TOLD = frozenset(("Adopted", "ReleaseDomain"))
-"""Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
 
 
 class MachineFollower:
@@ -90,11 +87,11 @@ class MachineFollower:
         self._reach_changed("")
 
     def _event_seen(self, host: str, event: Event) -> None:
-        if event.ref.kind != KIND or (event.type is EventType.NORMAL and event.reason not in TOLD):
+        if event.ref.kind != KIND:
             return
         item = self._parts.machines.get(Key(event.ref.namespace, event.ref.name))
         if item is not None:
-            self._parts.recorder.record(item, event.type.value, event.reason, f"{host}: {event.message}")
+            self._parts.teller.relay(item, host, event)
 
     def _enqueue(self, items: list[Object]) -> None:
         for item in items:

@@ -58,8 +58,18 @@ class Recorder:
         self._wake = asyncio.Event()
         self._number = 0
 
-    def record(self, about: Mapping[str, Any], kind: str, reason: str, message: str, action: str = "Reconcile") -> None:
-        """Tell of an object. `kind` is Normal or Warning, `reason` and `action` CamelCase, stable, for machines."""
+    def record(
+        self,
+        about: Mapping[str, Any],
+        kind: str,
+        reason: str,
+        message: str,
+        action: str = "Reconcile",
+        *,
+        regarding: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Tell of an object. `kind` is Normal or Warning, `reason` and `action` CamelCase, stable, for machines. `regarding`: what the
+        Event stands with instead, where the object's own namespace takes none."""
         now_s = self._client.clock.monotonic_s()
         name = (uid_of(about), kind, reason, message)
         series = self._series.get(name)
@@ -71,7 +81,10 @@ class Recorder:
         if len(self._due) >= QUEUE_MAX or not self._take_token(uid_of(about) or str(key_of(about)), now_s):
             self._client.metrics.events.labels("dropped").inc()
             return
-        self._series[name] = _Series(self._document(about, kind, reason, message, action), now_s)
+        document = self._document(regarding or about, kind, reason, message, action)
+        if regarding is not None:
+            document["related"] = _reference(about)
+        self._series[name] = _Series(document, now_s)
         self._series.move_to_end(name)
         while len(self._series) > KNOWN_MAX:
             self._series.popitem(last=False)
@@ -95,21 +108,13 @@ class Recorder:
         made = EVENTS.object(
             Key(key.namespace or "default", f"{stem}.{int(wall.timestamp() * 1e6):x}{self._number % 4096:03x}")
         )
-        regarding = {
-            "apiVersion": about.get("apiVersion"),
-            "kind": about.get("kind"),
-            "name": key.name,
-            "namespace": key.namespace,
-            "uid": uid_of(about),
-            "resourceVersion": version_of(about),
-        }
         return made | {
             "eventTime": format_micro_time(wall),
             "type": kind,
             "reason": reason[:128],
             "action": action[:128],
             "note": message.encode()[:NOTE_BYTES_MAX].decode(errors="ignore"),
-            "regarding": {name: value for name, value in regarding.items() if value},
+            "regarding": _reference(about),
             "reportingController": self._controller,
             "reportingInstance": self._instance,
         }
@@ -151,3 +156,16 @@ class Recorder:
         series.written = count
         series.written_s = self._client.clock.monotonic_s()
         self._client.metrics.events.labels("sent").inc()
+
+
+def _reference(about: Mapping[str, Any]) -> Object:
+    key = key_of(about)
+    found = {
+        "apiVersion": about.get("apiVersion"),
+        "kind": about.get("kind"),
+        "name": key.name,
+        "namespace": key.namespace,
+        "uid": uid_of(about),
+        "resourceVersion": version_of(about),
+    }
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,39 @@
+"""What becomes an Event of the cluster: what hosts tell of their objects, and the operator's own word of what was left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xvirt.model.exchange import Event, EventType
+from xvirt.operator.runtime.cache import Cache
+from xvirt.operator.runtime.recorder import Recorder
+from xvirt.operator.runtime.resources import NAMESPACES, Key, is_deleting, key_of, uid_of
+
+FOR_GOOD = frozenset(("Adopted", "ReleaseDomain", "VolumeRetained", "VolumeTakenBack"))
+"""Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
+
+
+class Teller:
+    """Over the recorder. A namespace that is being deleted takes no Events, and would take them along: what is told of its objects is
+    told of the namespace itself, in namespace default."""
+
+    def __init__(self, recorder: Recorder, namespaces: Cache) -> None:
+        self._recorder = recorder
+        self._namespaces = namespaces
+
+    def relay(self, item: Mapping[str, Any], host: str, event: Event) -> None:
+        """Tell what a host told of an object, where it is worth an Event."""
+        if event.type is not EventType.NORMAL or event.reason in FOR_GOOD:
+            self.tell(item, event.type.value, event.reason, f"{host}: {event.message}")
+
+    def tell(self, item: Mapping[str, Any], kind: str, reason: str, message: str, action: str = "Reconcile") -> None:
+        """As `Recorder.record`."""
+        key = key_of(item)
+        namespace = self._namespaces.get(Key("", key.namespace)) if key.namespace else None
+        if namespace is None or not is_deleting(namespace):
+            self._recorder.record(item, kind, reason, message, action)
+            return
+        place = NAMESPACES.object(Key("", key.namespace))
+        place["metadata"]["uid"] = uid_of(namespace)
+        self._recorder.record(item, kind, reason, f"{item['kind']} {key}: {message}", action, regarding=place)
