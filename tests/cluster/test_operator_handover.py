@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.operators import Machines, OperatorProcess, OperatorSpec, kubeconfig_of_operator, where
+from tests.cluster.operators import (
+    LEASE,
+    Machines,
+    OperatorProcess,
+    OperatorSpec,
+    forget_lease,
+    kubeconfig_of_operator,
+    where,
+)
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
 
 HANDOVERS = 100
-LEASE = {
-    "apiVersion": "coordination.k8s.io/v1",
-    "kind": "Lease",
-    "metadata": {"name": "xvirt-operator", "namespace": "xvirt-system"},
-}
 
 
 @pytest.fixture
@@ -42,18 +45,11 @@ def leaderless(replicas: list[OperatorProcess], machines: Machines) -> Iterator[
     """Machines that somebody takes away at the end, whoever leads then."""
     yield machines
     if not any(process.is_alive() for process in replicas):
-        forget_lease(machines)
+        forget_lease(machines.api)
         replicas[0].start()
     for name in machines.names():
         machines.delete(name)
     machines.wait_gone(*machines.names())
-
-
-def forget_lease(machines: Machines) -> None:
-    """Let the next one lead at once, as after a release: what is tried here is not how long a lease runs."""
-    lease = machines.api.find(LEASE)
-    if lease is not None and lease["spec"].get("holderIdentity"):
-        machines.api.merge(LEASE, {"spec": {"holderIdentity": "", "leaseDurationSeconds": 1}})
 
 
 def epoch(machines: Machines) -> int:
@@ -68,7 +64,7 @@ def test_row_74_a_hundred_hand_overs_in_the_middle_of_the_work_leave_exactly_one
     seen_dead = 0
     uids: dict[str, str] = {}
     for number in range(HANDOVERS):
-        forget_lease(machines)
+        forget_lease(machines.api)
         process.start()
         wanted = epoch(machines)
         machines.until(partial(is_beyond, machines, wanted), "the next one to lead", 30.0)
@@ -79,7 +75,7 @@ def test_row_74_a_hundred_hand_overs_in_the_middle_of_the_work_leave_exactly_one
         seen_dead += not machines.is_ready(name)
         for known, uid in uids.items():
             assert len(where(hosts, uid)) <= 1, known
-    forget_lease(machines)
+    forget_lease(machines.api)
     process.start()
     machines.wait_running(*uids)
     for name, uid in uids.items():
@@ -93,7 +89,7 @@ def test_fault_13_a_leader_that_was_frozen_beyond_its_lease_does_nothing_when_it
 ) -> None:
     machines = leaderless
     first, second = replicas
-    forget_lease(machines)
+    forget_lease(machines.api)
     before = epoch(machines)
     first.start()
     machines.until(lambda: epoch(machines) > before, "the first to lead")
@@ -125,7 +121,7 @@ def test_fault_01_an_operator_that_is_killed_while_machines_go_leaves_nothing(
 ) -> None:
     machines, chance = leaderless, random.Random(1)
     process = replicas[0]
-    forget_lease(machines)
+    forget_lease(machines.api)
     process.start()
     uids = [machines.create(f"web-{number}") for number in range(12)]
     machines.wait_running(*(f"web-{number}" for number in range(12)))
@@ -133,7 +129,7 @@ def test_fault_01_an_operator_that_is_killed_while_machines_go_leaves_nothing(
         machines.delete(f"web-{number}")
         time.sleep(chance.uniform(0.0, 0.2))
         process.kill()
-        forget_lease(machines)
+        forget_lease(machines.api)
         process.start()
     machines.wait_gone(*(f"web-{number}" for number in range(12)))
     assert [where(hosts, uid) for uid in uids] == [[]] * 12
@@ -144,7 +140,7 @@ def test_row_75_an_operator_that_is_asked_to_end_lets_the_next_one_lead_at_once(
 ) -> None:
     machines = leaderless
     first, second = replicas
-    forget_lease(machines)
+    forget_lease(machines.api)
     before = epoch(machines)
     first.start()
     machines.until(lambda: epoch(machines) > before, "the first to lead")

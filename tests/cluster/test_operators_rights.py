@@ -1,4 +1,5 @@
-"""The operator under its own account: its rights are enough for the life of a machine, and it has none that it does not use."""
+"""The operator under its own account: its rights are enough for the life of a machine with all that it uses, and it has none that it does
+not use."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import audit, deployment
+from tests.cluster.dependents import Dependents
 from tests.cluster.operators import ACCOUNT, Machines, OperatorSpec, kubeconfig_of_operator, running
 from tools.cluster.api import Json
 from tools.cluster.controlplane import ControlPlane
@@ -20,6 +22,7 @@ from tools.cluster.spec import ControlPlaneSpec
 Rights = set[tuple[str, str, str]]
 _TIMEOUT_S = 60.0
 DEPENDENTS = ("virtualdisks", "virtualimages", "virtualnetworks", "storagepools")
+USED = (("StoragePool", "fast"), ("VirtualNetwork", "lan"), ("VirtualImage", "debian"), ("VirtualDisk", "data"))
 WATCHED = {("xvirt.io", kind) for kind in ("virtualmachines", "virtualhosts", *DEPENDENTS)}
 WATCHED |= {("", kind) for kind in ("pods", "nodes", "namespaces")}
 SELDOM = {
@@ -27,10 +30,6 @@ SELDOM = {
     "what the cache has may be too old to decide by": {(*kind, "get") for kind in WATCHED},
     "asked for by an admission plugin alone": {("xvirt.io", "virtualmachines/finalizers", "update")},
     "an event that is said again is counted": {("events.k8s.io", "events", "patch")},
-    "nothing but machines and hosts lives here": {
-        *(("xvirt.io", kind, verb) for kind in DEPENDENTS for verb in ("watch", "patch")),
-        *(("xvirt.io", f"{kind}/status", "patch") for kind in DEPENDENTS),
-    },
 }
 """Rights that this life need not show, each with its reason."""
 
@@ -51,7 +50,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ControlP
 
 @pytest.fixture(scope="module")
 def requests(audited: tuple[ControlPlane, Path], tmp_path_factory: pytest.TempPathFactory) -> list[audit.Request]:
-    """Everything that an operator asked for while machines, Secrets and hosts came and went."""
+    """Everything that an operator asked for while machines, what they use, and hosts came and went."""
     plane, place = audited
     pki = tmp_path_factory.mktemp("pki")
     with FakeHosts(["host-a", "host-b"], pki, HostOptions(authority=plane.uid)) as hosts:
@@ -69,16 +68,32 @@ def _live(plane: ControlPlane, hosts: FakeHosts) -> None:
     api.create(deployment.namespace("lived"))
     api.create(_secret())
     machines = Machines(plane, "lived")
-    machines.create("web", cloudInit={"userData": {"secret": "first-boot"}})
+    things = Dependents(machines)
+    for kind, name in USED:
+        things.create(kind, name)
+    disks = [{"name": "root", "source": {"image": "debian"}}, {"name": "data", "source": {"disk": "data"}}]
+    nics = [{"name": "lan", "network": "lan"}]
+    machines.create("web", cloudInit={"userData": {"secret": "first-boot"}}, disks=disks, nics=nics)
     machines.create("refused", nics=[{"name": "lan", "network": "missing"}])
     machines.wait_running("web")
     machines.until(lambda: machines.condition("refused", "Ready"), "the second machine to have a status")
+    for kind, name in USED:
+        things.wait_ready(kind, name)
+    things.change("VirtualDisk", "data", size="2Gi")
+    things.wait_ready("VirtualDisk", "data")
     api.merge(machines.document("web"), {"spec": {"runStrategy": "Halted"}})
     machines.until(lambda: machines.status("web").get("observedGeneration") == 2, "the change to be seen")
     (holder,) = machines.holders("web")
     api.delete({"apiVersion": "v1", "kind": "Pod", **holder})
+    things.delete("VirtualDisk", "data")
+    things.wait_says("VirtualDisk", "data", "InUse")
     machines.delete("web")
     machines.wait_gone("web")
+    things.wait_gone("VirtualDisk", "data")
+    for kind, name in USED:
+        if kind != "VirtualDisk":
+            things.delete(kind, name)
+            things.wait_gone(kind, name)
     lost = str(machines.status("refused")["nodeName"])
     hosts[lost].down()
     machines.delete("refused")

@@ -10,7 +10,7 @@ from tests.unit.operator.runtime.world import make_world
 from xvirt.model.exchange import Event, EventType, ObjectRef
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.recorder import OBJECT_BURST_MAX, Recorder
-from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, Key, Object
+from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, Object
 from xvirt.operator.telling import Teller
 
 
