@@ -143,6 +143,15 @@ def test_row_47_a_pool_on_a_named_host_takes_machines_there_and_follows_its_decl
     assert held(hosts, POOL, uid) == ["host-c"]
 
 
+def test_a_machine_goes_where_the_pool_of_its_new_disk_is(things: Dependents, pool: str, hosts: FakeHosts) -> None:
+    things.create(POOL, pool, hosts=["host-c"])
+    uids = [things.create(DISK, name, pool=pool) for name in ("one", "two")]
+    for name in ("one", "two"):
+        things.machines.create(name, disks=[attached(name)])
+    things.machines.wait_running("one", "two")
+    assert [held(hosts, DISK, uid) for uid in uids] == [["host-c"], ["host-c"]]
+
+
 def test_a_disk_that_no_machine_uses_is_ready_and_nowhere_until_it_has_a_host(
     things: Dependents, hosts: FakeHosts
 ) -> None:

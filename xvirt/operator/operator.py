@@ -168,8 +168,8 @@ class Operator:
             on_change=lambda key: follower.secret_changed(key),
             is_wanted=lambda key: bool(self.machines.by_index(BY_SECRET, str(key))),
         )
-        disks, pools = (self.dependents[kind] for kind in ("VirtualDisk", "StoragePool"))
-        storage = Storage(disks, pools, self.needs, writes.clock.monotonic_s)
+        disks, images, pools = (self.dependents[kind] for kind in ("VirtualDisk", "VirtualImage", "StoragePool"))
+        storage = Storage(disks, images, pools, self.needs, writes.clock.monotonic_s)
         parts = MachineParts(
             writes=writes,
             machines=self.machines,

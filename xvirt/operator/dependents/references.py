@@ -115,7 +115,7 @@ def required_hosts(
     """Hosts of a machine with these references.
 
     `disks`: the VirtualDisks of its namespace that it names, and those that they are copied from. `pools`: `spec.hosts` of the
-    StoragePools that it names; empty means all hosts.
+    StoragePools that it needs; empty means all hosts.
     """
     by_host: dict[str, list[str]] = {}
     missing: list[str] = []
@@ -126,8 +126,7 @@ def required_hosts(
         elif place:
             by_host.setdefault(place, []).append(name)
     allowed: frozenset[str] | None = None
-    for pool in references.pools:
-        hosts = frozenset((pools or {}).get(pool) or ())
+    for hosts in map(frozenset, (pools or {}).values()):
         if hosts:
             allowed = hosts if allowed is None else allowed & hosts
     return RequiredHosts(

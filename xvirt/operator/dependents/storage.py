@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from xvirt.operator.dependents.gather import disk_places
 from xvirt.operator.dependents.needs import MACHINE, Needs, host_of, references_of
 from xvirt.operator.dependents.records import DISK
-from xvirt.operator.dependents.references import RequiredHosts, required_hosts
+from xvirt.operator.dependents.references import (
+    DiskPlace,
+    References,
+    RequiredHosts,
+    disk_references,
+    image_references,
+    required_hosts,
+)
 from xvirt.operator.readings import names_of, part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of
@@ -19,10 +26,11 @@ _CHAIN_MAX = 64
 
 
 class Storage:
-    """Over the caches of disks and pools. One per operator that leads."""
+    """Over the caches of disks, images and pools. One per operator that leads."""
 
-    def __init__(self, disks: Cache, pools: Cache, needs: Needs, now_s: Callable[[], float]) -> None:
+    def __init__(self, disks: Cache, images: Cache, pools: Cache, needs: Needs, now_s: Callable[[], float]) -> None:
         self._disks = disks
+        self._images = images
         self._pools = pools
         self._needs = needs
         self._now_s = now_s
@@ -31,11 +39,25 @@ class Storage:
     def required(self, machine: Object) -> RequiredHosts:
         """The hosts of a cached machine."""
         names, namespace = references_of(machine), key_of(machine).namespace
-        pools = {name: self._pool_hosts(name) for name in names.pools}
-        if not (names.disks or names.clones or any(pools.values())):
-            return RequiredHosts()
         wanted = (*names.disks, *names.clones)
-        return required_hosts(names, disk_places(self._disks, self._needs, namespace, wanted), pools)
+        places = disk_places(self._disks, self._needs, namespace, wanted) if wanted else {}
+        pools = {name: self._pool_hosts(name) for name in self._pools_to_be(names, places, namespace)}
+        if not (wanted or any(pools.values())):
+            return RequiredHosts()
+        return required_hosts(names, places, pools)
+
+    def _pools_to_be(self, names: References, places: Mapping[str, DiskPlace], namespace: str) -> set[str]:
+        """Pools of whatever is to be made or fetched where the machine will be; disks that have a host are there already."""
+        pools, images = set(names.pools), set(names.images)
+        for name in (name for name, place in places.items() if not place.host):
+            disk = self._disks.get(Key(namespace, name))
+            more = disk_references(part_of(disk, "spec")) if disk is not None else References()
+            pools.update(more.pools)
+            images.update(more.images)
+        for name in images:
+            image = self._images.get(Key(namespace, name))
+            pools.update(image_references(part_of(image, "spec")).pools if image is not None else ())
+        return pools
 
     def _pool_hosts(self, name: str) -> tuple[str, ...]:
         pool = self._pools.get(Key("", name))

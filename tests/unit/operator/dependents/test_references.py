@@ -147,5 +147,6 @@ def test_disks_that_copy_each_other_bind_nobody() -> None:
 
 def test_pools_of_some_hosts_leave_only_those() -> None:
     pools = {"fast": ["node-a", "node-b"], "slow": ["node-b", "node-c"], "default": []}
-    assert required_hosts(References(pools=("fast", "slow")), {}, pools).allowed == frozenset({"node-b"})
-    assert required_hosts(References(pools=("default", "unknown")), {}, pools).allowed is None
+    assert required_hosts(References(), {}, pools).allowed == frozenset({"node-b"})
+    assert required_hosts(References(), {}, {"fast": ["node-a"], "slow": ["node-b"]}).allowed == frozenset()
+    assert required_hosts(References(), {}, {"default": [], "unknown": []}).allowed is None

@@ -17,19 +17,24 @@ from xvirt.operator.runtime.resources import Key, Object
 
 
 class Shelf:
-    """Caches of disks and pools, and time."""
+    """Caches of disks, images and pools, and time."""
 
     def __init__(self) -> None:
-        self.disks, self.pools = (Cache(RESOURCES[kind]) for kind in ("VirtualDisk", "StoragePool"))
+        kinds = ("VirtualDisk", "VirtualImage", "StoragePool")
+        self.disks, self.images, self.pools = (Cache(RESOURCES[kind]) for kind in kinds)
         self.needs = Needs()
         self.disks.subscribe(self.needs.disk_changed)
         self.now_s = 0.0
-        self.storage = Storage(self.disks, self.pools, self.needs, lambda: self.now_s)
+        self.storage = Storage(self.disks, self.images, self.pools, self.needs, lambda: self.now_s)
 
     def put_disk(self, name: str, host: str = "", **spec: Any) -> None:
         made: Object = {"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": spec}
         made["status"] = {"nodeName": host} if host else {}
         self.disks.put({**made, "metadata": {**made["metadata"], "resourceVersion": "1"}})
+
+    def put_image(self, name: str, pool: str) -> None:
+        metadata = {"name": name, "namespace": "default", "uid": name, "resourceVersion": "1"}
+        self.images.put({"metadata": metadata, "spec": {"source": {"url": "https://x/y"}, "pool": pool}})
 
     def put_pool(self, name: str, *hosts: str) -> None:
         self.pools.put(
@@ -61,6 +66,21 @@ def test_pools_of_some_hosts_bind_a_machine_with_disks_in_them() -> None:
     shelf.put_pool("default", "node-a", "node-c")
     assert shelf.storage.required(machine("web", size="1Gi")).allowed == frozenset(("node-a", "node-c"))
     assert shelf.storage.required(machine()) == RequiredHosts()
+
+
+def test_pools_of_disks_and_images_that_are_nowhere_yet_bind_their_machine() -> None:
+    shelf = Shelf()
+    shelf.put_pool("fast", "node-b", "node-c")
+    shelf.put_pool("near", "node-c")
+    shelf.put_disk("data", pool="fast")
+    shelf.put_image("debian", "near")
+    shelf.put_disk("root", source={"image": "debian"}, pool="default")
+    assert shelf.storage.required(machine("web", "data")).allowed == frozenset(("node-b", "node-c"))
+    assert shelf.storage.required(machine("web", image="debian")).allowed == frozenset(("node-c",))
+    assert shelf.storage.required(machine("web", "data", "root")).allowed == frozenset(("node-c",))
+    shelf.put_disk("made", "node-a", pool="fast")
+    found = shelf.storage.required(machine("web", "made"))
+    assert (found.host, found.allowed) == ("node-a", None), "it is there: what its pool says now is no matter"
 
 
 def test_a_claim_on_a_new_disk_keeps_others_from_another_host_until_it_is_old() -> None:
