@@ -81,7 +81,13 @@ def booted(node: Node, domain: str = DOMAIN) -> str:
     return node.guest_exec(domain, ["cat", "/proc/sys/kernel/random/boot_id"]).strip()
 
 
-def test_row_02_24_and_82_a_guest_is_on_its_host_alone_and_gone_with_its_object(
+def ended_by(node: Node) -> str:
+    """How the domain's last life ended, as libvirt wrote it down."""
+    log = (node.paths.log / "qemu" / f"{DOMAIN}.log").read_text()
+    return log.rpartition("shutting down, reason=")[2].strip()
+
+
+def test_row_02_24_70_and_82_a_guest_is_on_its_host_alone_and_gone_with_its_object(
     kubectl: Kubectl, nodes: dict[str, Node], host: Node
 ) -> None:
     others = [node for node in nodes.values() if node.name != host.name]
@@ -91,6 +97,7 @@ def test_row_02_24_and_82_a_guest_is_on_its_host_alone_and_gone_with_its_object(
     assert pod["spec"]["nodeName"] == host.name
     assert host.virsh("domuuid", DOMAIN).strip() == kubectl.json("get", "vm", "web")["metadata"]["uid"]
     kubectl("delete", "vm", "web", _WAIT)
+    assert ended_by(host) == "shutdown", "the guest was given time to end by itself"
     assert [defined(node) for node in nodes.values()] == [[], []]
     assert kubectl.json("get", "pods")["items"] == []
 
@@ -100,6 +107,13 @@ def test_a_change_by_kubectl_reaches_the_running_guest(kubectl: Kubectl, host: N
     kubectl("apply", "-f", "-", stdin=[machine(cpu={"cores": 2, "max": 2})])
     wait_for(lambda: host.guest_exec(DOMAIN, ["nproc"]).strip() == "2", _WAIT_S, "the second vCPU")
     assert booted(host) == before
+
+
+def test_row_70_a_guest_that_does_not_end_within_its_grace_period_is_ended(kubectl: Kubectl, host: Node) -> None:
+    host.guest_exec(DOMAIN, ["sh", "-c", "rm /etc/acpi/PWRF/*"])
+    kubectl("patch", "vm", "web", "--type=merge", "-p", '{"spec": {"terminationGracePeriodSeconds": 2}}')
+    kubectl("delete", "vm", "web", _WAIT)
+    assert ended_by(host) == "destroyed"
 
 
 def test_row_75_a_guest_runs_on_while_everything_above_it_is_killed(

@@ -26,13 +26,14 @@ from tests.lab.declared import (
     vm,
 )
 from tests.lab.media import disc_image, write_disc
-from tools.lab import Node
+from tools.lab import LabError, Node
 from tools.lab.processes import wait_until
 from xvirt.model.exchange import ObjectRef, OperationState, Verb
 
 STORE = vm("store")
 DOMAIN = "default_store"
 DATA = {"name": "data", "source": {"size": "64Mi"}, "deletionPolicy": "Delete"}
+BOOT = "cat /proc/sys/kernel/random/boot_id"
 SEE_DISC = """mkdir -p /run/disc && mount -t iso9660 -o ro /dev/sr0 /run/disc 2>&1 && cat /run/disc/*"""
 
 
@@ -42,6 +43,7 @@ class Store:
     def __init__(self, declared: Declared, document: Document) -> None:
         self.declared = declared
         self.document = document
+        self.boot = ""
 
     @property
     def node(self) -> Node:
@@ -81,8 +83,15 @@ class Store:
         return {event.message: event.count for event in self.declared.client.describe(STORE).events}
 
     def wait_guest(self, script: str, wanted: str) -> None:
-        """Until a command of the guest prints this."""
-        self.declared.wait(STORE, lambda _: self.guest(script) == wanted, f"{wanted!r} of {script!r}")
+        """Until a command of the guest prints this. An agent that has just been given its guest back may need a moment."""
+
+        def prints_it(_: Document) -> bool:
+            try:
+                return self.guest(script) == wanted
+            except LabError:
+                return False
+
+        self.declared.wait(STORE, prints_it, f"{wanted!r} of {script!r}")
 
     def wait_answer(self, target: str) -> None:
         """Until QEMU has taken a disk out, whoever looks."""
@@ -241,6 +250,7 @@ def _targets(store: Store) -> set[str]:
 
 
 def _add_data(store: Store) -> str:
+    store.boot = store.guest(BOOT)
     before = _targets(store)
     store.spec["disks"].append(copy.deepcopy(DATA))
     store.settled()
@@ -268,6 +278,7 @@ def _assert_gone(store: Store, target: str) -> None:
     )
     assert target not in _targets(store)
     store.wait_guest(f"test -e /sys/block/{target} || echo gone", "gone")
+    assert store.guest(BOOT) == store.boot, "the guest did not live through it"
     assert "default_store_data" not in store.node.run(["ls", "/var/lib/xvirt/pool"]).stdout
 
 
