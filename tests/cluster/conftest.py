@@ -7,17 +7,16 @@ import pytest
 
 from tests.cluster import deployment
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.operators import PATIENCE_S, Machines
+from tests.cluster.operators import Machines
 from tools.cluster.api import Api
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
 from tools.cluster.fakehosts.group import HostOptions
 from tools.cluster.install import install_crds
 from tools.cluster.nodes import add_nodes
-from tools.cluster.services import wait_for
 from tools.cluster.spec import ControlPlaneSpec, NodeWatch
 
-_NODE_WATCH = NodeWatch(lease_interval_s=1.0, grace_s=6.0, look_interval_s=1.0, namespace_sync_s=5.0)
+_NODE_WATCH = NodeWatch(lease_interval_s=1.0, grace_s=6.0, look_interval_s=1.0, namespace_sync_s=1.0)
 _numbers = itertools.count(1)
 
 
@@ -49,7 +48,7 @@ def namespace(api: Api) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A second control plane with all of deploy/kustomize/default, whose policies would be in the way of other tests."""
-    spec = ControlPlaneSpec(tmp_path_factory.mktemp("installed"), node_watch=NodeWatch(namespace_sync_s=5.0))
+    spec = ControlPlaneSpec(tmp_path_factory.mktemp("installed"), node_watch=NodeWatch(namespace_sync_s=1.0))
     with ControlPlane.up(spec) as plane:
         deployment.install(plane)
         yield plane
@@ -72,8 +71,8 @@ def machines(installed: ControlPlane) -> Iterator[Machines]:
     installed.api.create(document)
     made = Machines(installed, name)
     yield made
+    made.empty()
     installed.api.delete(document)
-    wait_for(lambda: installed.api.find(document) is None, PATIENCE_S, f"namespace {name} to be gone")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -33,6 +33,8 @@ LEASE: Json = {
     "kind": "Lease",
     "metadata": {"name": "xvirt-operator", "namespace": "xvirt-system"},
 }
+KINDS = ("VirtualMachine", "VirtualDisk", "VirtualImage", "VirtualNetwork")
+"""Of a namespace, that an operator lets go; users before what they use."""
 PATIENCE_S = 60.0
 """A wait that ends the test; nothing is measured by it."""
 
@@ -69,13 +71,38 @@ class OperatorSpec:
         return path
 
 
-class OperatorProcess:
-    """One replica's process. What it logs is in `log`."""
+class Started(Protocol):
+    """A process, as `subprocess.Popen` has it."""
 
-    def __init__(self, spec: OperatorSpec) -> None:
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+
+def run_program(arguments: Sequence[str], log: Path) -> Started:
+    """As it is installed."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "xvirt.operator.main", *arguments],
+            stderr=file,
+            stdout=file,
+            env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "false"},
+        )
+
+
+class OperatorProcess:
+    """One replica's process. What it logs is in `log`. `launch`: starts it from its arguments."""
+
+    def __init__(self, spec: OperatorSpec, launch: Callable[[Sequence[str], Path], Started] = run_program) -> None:
         self.spec = spec
         self.log = spec.directory / f"operator-{spec.name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: Started | None = None
 
     @property
     def pid(self) -> int:
@@ -84,13 +111,7 @@ class OperatorProcess:
 
     def start(self) -> None:
         """Begin; whether it leads is another question."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "xvirt.operator.main", "--config", str(self.spec.write())],
-                stderr=log,
-                stdout=log,
-                env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "false"},
-            )
+        self._process = self._launch(["--config", str(self.spec.write())], self.log)
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -230,6 +251,20 @@ class Machines:
 
     def is_ready(self, name: str) -> bool:
         return bool(self.condition(name, "Ready").get("status") == "True")
+
+    def empty(self) -> None:
+        """Take away what is left, while an operator runs to let it go."""
+        for kind in KINDS:
+            for item in self._left(kind):
+                if not item["metadata"].get("deletionTimestamp"):
+                    self.api.delete({"apiVersion": "xvirt.io/v1alpha1", "kind": kind, **item})
+        self.until(self._is_empty, f"everything of namespace {self.namespace} to go")
+
+    def _left(self, kind: str) -> list[Json]:
+        return self.api.list("xvirt.io/v1alpha1", kind, self.namespace)
+
+    def _is_empty(self) -> bool:
+        return not any(self._left(kind) for kind in KINDS) and not self.holders()
 
     def wait_gone(self, *names: str) -> None:
         for name in names:

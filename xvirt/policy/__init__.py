@@ -5,7 +5,8 @@ Pure. The node plugin judges every machine, network and pool with it, always, af
 and must not decide who gets which profile: that is the caller's.
 """
 
-from xvirt.policy.check import GRANT, PROFILES, Violation, check, enforce
+from xvirt.model.profiles import PROFILES
+from xvirt.policy.check import GRANT, Violation, check, enforce
 from xvirt.policy.predicates import HostPaths, log_path
 
 __all__ = ["GRANT", "PROFILES", "HostPaths", "Violation", "check", "enforce", "log_path"]

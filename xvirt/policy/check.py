@@ -10,6 +10,7 @@ from lxml import etree
 from xvirt.domainxml.elements import alias_of, attribute, text_of
 from xvirt.model.errors import PolicyRefused
 from xvirt.model.identity import MARK_NAMESPACE
+from xvirt.model.profiles import PROFILES
 from xvirt.policy.allowed import Allowed, Table
 from xvirt.policy.dangers import HOST_NAMESPACES, danger_of
 from xvirt.policy.other_rules import EMBEDDED, OTHERS
@@ -17,8 +18,6 @@ from xvirt.policy.predicates import HostPaths
 from xvirt.policy.relations import find_misuse
 from xvirt.policy.rules import BASELINE, RESTRICTED
 
-PROFILES = ("restricted", "baseline", "privileged")
-"""From the strictest to the most liberal."""
 TABLES: Mapping[str, Mapping[str, Table]] = {
     "restricted": {"domain": RESTRICTED, **OTHERS},
     "baseline": {"domain": BASELINE, **OTHERS},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
+from xvirt.model.profiles import PROFILES
 from xvirt.operator.dependents.needs import MACHINE, Needs, User
 from xvirt.operator.dependents.places import DiskScene, disk_host, disk_place, disk_problem, pool_hosts
 from xvirt.operator.dependents.records import (
@@ -29,7 +30,6 @@ from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, is_deleting, uid_of
 from xvirt.operator.telling import Teller
 from xvirt.operator.troubles import Patience, Tries
-from xvirt.policy import PROFILES
 
 CLUSTER_PROFILE = PROFILES[-1]
 """Of what belongs to no namespace: only who may change the whole cluster declares it."""

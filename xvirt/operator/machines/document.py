@@ -12,8 +12,8 @@ import orjson
 from xvirt import API_VERSION
 from xvirt.model.fields import attributes, element_type, is_spec_class
 from xvirt.model.kinds import BY_NAME
+from xvirt.model.profiles import PROFILES
 from xvirt.operator.names import APPLIED_ANNOTATION
-from xvirt.policy import PROFILES
 
 DEFAULT_PROFILE = PROFILES[0]
 """Of a namespace without the label: the strictest."""
