@@ -54,6 +54,28 @@ def test_row_02_a_machine_runs_on_the_host_that_the_scheduler_chose_and_goes_wit
     assert where(hosts, uid) == []
 
 
+def test_kubectl_shows_what_has_happened_to_a_machine(machines: Machines) -> None:
+    machines.create("web", cpu={"cores": 1, "max": 4})
+    machines.create("other")
+    machines.wait_running("web", "other")
+    machines.until(partial(has_events, machines, "web", ["Started"]), "the start to be told")
+    assert f"host {machines.host_of('web')}: created and started" in machines.kubectl("describe", "vm", "web").stdout
+    machines.change("web", cpu={"cores": 2, "max": 4})
+    machines.until(partial(has_events, machines, "web", ["ChangedLive", "Started"]), "the change to be told")
+    machines.change("web", cpu={"cores": 2, "max": 8})
+    told = ["ChangedLive", "RestartRequired", "Started"]
+    machines.until(partial(has_events, machines, "web", told), "the restart to be told")
+    machines.change("web", runStrategy="Halted")
+    machines.until(partial(has_events, machines, "web", [*told, "Stopped"]), "the stop to be told")
+    assert has_events(machines, "other", ["Started"])
+
+
+def has_events(machines: Machines, name: str, reasons: list[str]) -> bool:
+    """Whether kubectl shows just these of a machine, in any order."""
+    _, *rows = machines.kubectl("events", "--for", f"vm/{name}", check=False).stdout.splitlines() or [""]
+    return sorted(row.split()[2] for row in rows) == reasons
+
+
 def test_row_02_a_machine_is_asked_of_one_host_alone(machines: Machines, hosts: FakeHosts) -> None:
     uid = machines.create("web", placement={"host": "host-b"})
     machines.wait_running("web")

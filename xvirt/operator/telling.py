@@ -8,10 +8,27 @@ from typing import Any
 from xvirt.model.exchange import Event, EventType
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.recorder import Recorder
-from xvirt.operator.runtime.resources import NAMESPACES, Key, is_deleting, key_of, uid_of
+from xvirt.operator.runtime.resources import NAMESPACES, Key, Object, is_deleting, key_of, uid_of
 
 FOR_GOOD = frozenset(("Adopted", "ReleaseDomain", "VolumeRetained", "VolumeTakenBack"))
 """Reasons of a node's normal events that become the cluster's: what happened for good. Its warnings all do."""
+
+PASSING: Mapping[str, str] = {
+    "Restarting": "Restarting",
+    "Restart": "Restarting",
+    "Reset": "Reset",
+    "AttachDevice": "Attached",
+    "DetachDevice": "Detached",
+    "SetVcpus": "ChangedLive",
+    "SetMemory": "ChangedLive",
+    "UpdateDevice": "ChangedLive",
+    "ChangeMedium": "ChangedLive",
+    "SetBlockIoTune": "ChangedLive",
+    "AddIoThread": "ChangedLive",
+    "RemoveIoThread": "ChangedLive",
+    "ResizeDisk": "ChangedLive",
+}
+"""Others that do, as long as their object stays, and what they are called there."""
 
 
 class Teller:
@@ -26,14 +43,26 @@ class Teller:
         """Tell what a host told of an object, where it is worth an Event."""
         if event.type is not EventType.NORMAL or event.reason in FOR_GOOD:
             self.tell(item, event.type.value, event.reason, f"{host}: {event.message}")
+        elif event.reason in PASSING:
+            self.mention(item, event.type.value, PASSING[event.reason], f"{host}: {event.message}")
+
+    def mention(self, item: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
+        """Tell what nobody needs to know once the object's namespace goes."""
+        if self._find_ending(key_of(item).namespace) is None:
+            self._recorder.record(item, kind, reason, message)
 
     def tell(self, item: Mapping[str, Any], kind: str, reason: str, message: str, action: str = "Reconcile") -> None:
         """As `Recorder.record`."""
         key = key_of(item)
-        namespace = self._namespaces.get(Key("", key.namespace)) if key.namespace else None
-        if namespace is None or not is_deleting(namespace):
+        namespace = self._find_ending(key.namespace)
+        if namespace is None:
             self._recorder.record(item, kind, reason, message, action)
             return
         place = NAMESPACES.object(Key("", key.namespace))
         place["metadata"]["uid"] = uid_of(namespace)
         self._recorder.record(item, kind, reason, f"{item['kind']} {key}: {message}", action, regarding=place)
+
+    def _find_ending(self, name: str) -> Object | None:
+        """The namespace, where it is being deleted."""
+        namespace = self._namespaces.get(Key("", name)) if name else None
+        return namespace if namespace is not None and is_deleting(namespace) else None

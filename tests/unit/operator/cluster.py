@@ -148,9 +148,9 @@ class Cluster:
         while self.time.clock.monotonic_s() < ends_s:
             await asyncio.sleep(1.0)
 
-    def events(self) -> list[Object]:
-        """Events of the cluster."""
-        return self.server.objects(EVENTS)
+    def events(self, reason: str = "") -> list[Object]:
+        """Events of the cluster: all, or of one reason."""
+        return [event for event in self.server.objects(EVENTS) if reason in ("", event["reason"])]
 
     def bind(self, pod: Object, host: str) -> None:
         """Put a pod on a host, as a scheduler does."""

@@ -60,6 +60,7 @@ from xvirt.model.exchange import (
 )
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.meta import DEFAULT_NAMESPACE, Scope
+from xvirt.model.quantity import ByteSize
 from xvirt.model.values import encode
 
 MACHINE = "VirtualMachine"
@@ -338,7 +339,9 @@ class FakeNode:
             return
         obstacles = obstacles_of(stored, self._has)
         if stored.kind == MACHINE and not is_starting and (not obstacles or uid in self._domains):
-            run, self._domains[uid] = move(stored, self._domains.get(uid) or first_domain(stored))
+            before = self._domains.get(uid) or first_domain(stored)
+            run, self._domains[uid] = move(stored, before)
+            self._tell_changes(stored, before, self._domains[uid])
             if run != stored.run:
                 stored = dataclasses.replace(stored, run=run)
                 self._put(stored)
@@ -466,6 +469,19 @@ class FakeNode:
             ref=stored.ref, type=EventType.NORMAL, reason=reason, message=message, first_seen=now, last_seen=now
         )
         self._readers.tell(WatchType.EVENT, stored.ref, event=event)
+
+    def _tell_changes(self, stored: StoredObject, before: Domain, after: Domain) -> None:
+        """Events of what was changed while the machine ran, as the plugin tells of its steps."""
+        old, new = before.running, after.running
+        if old is None or new is None or before.starts != after.starts:
+            return
+        told = []
+        if new.cores != old.cores:
+            told.append(("SetVcpus", f"set {new.cores} vCPUs live"))
+        if new.memory_bytes != old.memory_bytes:
+            told.append(("SetMemory", f"set memory to {ByteSize(new.memory_bytes)} live (balloon)"))
+        for reason, message in told:
+            self._tell_event(stored, reason, message)
 
     def _views(self, kind: str, namespace: str) -> list[ObjectView]:
         found = [

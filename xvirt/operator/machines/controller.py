@@ -13,6 +13,7 @@ from collections.abc import Callable
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import SecretContent
 from xvirt.model.secrets import parse_secret
+from xvirt.operator.conditions import Status
 from xvirt.operator.dependents.references import RequiredHosts
 from xvirt.operator.dependents.storage import Storage
 from xvirt.operator.effects import AddFinalizer, ApplyOn, DeleteOn, Refresh, ReleaseFinalizer
@@ -28,6 +29,7 @@ from xvirt.operator.machines.decide import (
     deletion_subject,
 )
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
+from xvirt.operator.machines.history import ENTRIES, find_news
 from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document
 from xvirt.operator.machines.outside import OutsideHosts
 from xvirt.operator.machines.placing import find_hosts
@@ -91,6 +93,7 @@ class _Memo:
     """What this process remembers of one machine (by uid)."""
 
     delivered: Delivery | None = None
+    is_made: bool = False
     gone_from: frozenset[str] = frozenset()
     calls: Tries = dataclasses.field(default_factory=Tries)
     holders: Tries = dataclasses.field(default_factory=Tries)
@@ -132,13 +135,20 @@ class MachineController:
                 return Requeue(left_s)
             if not self._parts.storage.claim(item, str(decision.effect.status.get("nodeName") or "")):
                 return Requeue(CLAIM_RETRY_S)
-            if not await self._status.write(item, decision.effect.status):
+            if await self._status.write(item, decision.effect.status):
+                self._tell_news(item, decision.effect.status, memo)
+            else:
                 decision = decide(dataclasses.replace(scene, is_told=True))
         if decision.effect is not None and not isinstance(decision.effect, PutStatus):
             return await self._perform(decision, scene, item, memo)
         if not isinstance(decision.effect, PutStatus):
             memo.patience.end()
         return self._later(decision)
+
+    def _tell_news(self, item: Object, status: Status, memo: _Memo) -> None:
+        for news in find_news(item["status"], status, is_made=memo.is_made):
+            memo.is_made = memo.is_made and news.reason not in ENTRIES
+            self._parts.teller.mention(item, news.kind, news.reason, news.message)
 
     def _later(self, decision: Decision) -> Requeue | None:
         if decision.look_again_s is None:
@@ -301,6 +311,8 @@ class MachineController:
         declared = self._declared(scene.machine)
         subject = digest_of(declared)
         delivery = Delivery(subject, link.session)
+        if isinstance(effect, ApplyOn) and not scene.machine.status.get("uuid"):
+            memo.is_made = scene.view_on(effect.host) is None or memo.is_made
         try:
             if isinstance(effect, AdoptOn):
                 await self._adopt(effect, link, declared)

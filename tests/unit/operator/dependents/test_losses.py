@@ -72,8 +72,8 @@ def test_a_lost_host_holds_a_deletion_until_it_is_forced_and_an_event_says_what_
             await cluster.calm()
             cluster.annotate(DISKS, DATA, annotations={"xvirt.io/force-delete": "true"})
             await told.gone(DISKS, DATA)
-            await cluster.until(lambda: any(event["reason"] == "LeftBehind" for event in cluster.events()))
-            (event,) = [event for event in cluster.events() if event["reason"] == "LeftBehind"]
+            await cluster.until(lambda: cluster.events("LeftBehind"))
+            (event,) = cluster.events("LeftBehind")
             assert "node-b" in event["note"]
             assert "default_data.qcow2" in event["note"]
             cluster.hosts["node-b"].come_back()
