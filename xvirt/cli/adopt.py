@@ -11,7 +11,7 @@ import click
 
 from xvirt.cli.failures import Failures, note
 from xvirt.cli.listing import Listing, print_listing
-from xvirt.cli.manifests import Sources, load_source
+from xvirt.cli.manifests import Manifest, Sources, read_manifests
 from xvirt.cli.node_place import NodePlace
 from xvirt.cli.session import Selection, Session, choose_refs, pass_session
 from xvirt.cli.tables import clean, to_yaml
@@ -35,7 +35,12 @@ _NAMED = "name domains, or give --all, perhaps with --filter"
 @click.option("--filter", "pattern", default="", help="With --all: those whose names match, such as 'web-*'.")
 @click.option("--as", "name", default="", metavar="NAME", help="What the object is called; for one domain.")
 @click.option(
-    "-f", "--filename", "document", default="", metavar="FILE|-", help="Document to take it over by; for one domain."
+    "-f",
+    "--filename",
+    "document",
+    default="",
+    metavar="FILE|-",
+    help="Document to take it over by, with its Secrets; for one domain.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be declared, and change nothing.")
 @click.option("--profile", default="", help="Policy profile; absent: the best that you are granted.")
@@ -76,9 +81,11 @@ def _choose(
 
 
 def _adopt(session: Session, client: NodeClient, domain: ForeignDomain, given: dict[str, Any]) -> None:
+    manifest = _read_document(given["document"], session.namespace) if given["document"] else None
     call = AdoptCall(
         domain_uuid=domain.uuid,
-        document=_read_document(given["document"]) if given["document"] else None,
+        document=manifest.document if manifest else None,
+        secrets=manifest.secrets if manifest else (),
         namespace=session.namespace,
         name=check_name(given["name"], "--as") if given["name"] else "",
         dry_run=DryRun.PLAN if given["dry_run"] else DryRun.NONE,
@@ -103,11 +110,12 @@ def _declared(result: ApplyResult) -> dict[str, Any]:
     return concise_document(parse(document))
 
 
-def _read_document(name: str) -> dict[str, Any]:
-    located = load_source(name, Sources((name,)))
-    if len(located) != 1:
-        raise InvalidSpec([Problem(name, f"holds {len(located)} documents", "give the one of the domain")])
-    return located[0].document
+def _read_document(name: str, namespace: str) -> Manifest:
+    """A machine's document, with the Secrets that it names beside it in the file."""
+    manifests = read_manifests(Sources((name,)), namespace)
+    if len(manifests) != 1:
+        raise InvalidSpec([Problem(name, f"holds {len(manifests)} documents", "give the one of the domain")])
+    return manifests[0]
 
 
 @click.command()

@@ -106,6 +106,32 @@ def test_a_machine_with_secrets_is_released_by_its_declaration_only(node: LiveNo
     assert not is_marked(node, FIRST)
 
 
+def test_a_machine_is_taken_over_again_with_the_secrets_of_its_file(node: LiveNode, tmp_path: Path) -> None:
+    secret = {
+        "kind": "Secret",
+        "apiVersion": "v1",
+        "metadata": {"name": "seed"},
+        "stringData": {"userData": "#cloud-config"},
+    }
+    spec = {"memory": {"size": "64Mi"}, "cloudInit": {"userData": {"secret": "seed"}}, "deletionPolicy": "Detach"}
+    machine = {
+        "apiVersion": "xvirt.io/v1alpha1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "web"},
+        "spec": spec,
+    }
+    whole, alone = tmp_path / "whole.yaml", tmp_path / "alone.yaml"
+    whole.write_text(yaml.safe_dump_all([secret, machine]))
+    alone.write_text(yaml.safe_dump(machine))
+    assert node.xvirt("apply", "--wait", "-f", str(whole)).code == 0
+    assert node.xvirt("release", "web").code == 0
+    outcome = node.xvirt("adopt", "default_web", "-f", str(alone))
+    assert outcome.code == 7
+    assert "Secret seed with key userData was not sent along" in outcome.err
+    outcome = node.xvirt("adopt", "default_web", "-f", str(whole))
+    assert (outcome.code, outcome.out) == (0, f"{VM}/web adopted from domain default_web\n")
+
+
 def test_what_is_not_there_is_told_by_name(node: LiveNode) -> None:
     define(node, "web-1", FIRST)
     outcome = node.xvirt("adopt", "nobody", "web-1")

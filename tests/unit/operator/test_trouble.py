@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.unit.operator.cluster import TWO, VM, Cluster, machine, play
 from xvirt.model.exchange import EventType
 from xvirt.operator.kinds import VIRTUAL_HOSTS, VIRTUAL_MACHINES
 from xvirt.operator.names import FORCE_DELETE_ANNOTATION, PROFILE_LABEL
-from xvirt.operator.runtime.resources import EVENTS, NAMESPACES, NODES, PODS, Key
+from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, SECRETS, Key
 
 THREE = ("node-a", "node-b", "node-c")
 SECRET_TEXT = "hunter2-hunter2"
@@ -194,9 +195,8 @@ def test_fault_17_a_forced_deletion_tells_in_an_event_what_it_leaves_behind(tmp_
             cluster.delete()
             cluster.annotate(VIRTUAL_MACHINES, VM, annotations={FORCE_DELETE_ANNOTATION: "true"})
             await cluster.gone()
-            await cluster.until(lambda: cluster.server.objects(EVENTS))
-            (event,) = cluster.server.objects(EVENTS)
-            assert event["reason"] == "LeftBehind"
+            await cluster.until(lambda: cluster.events("LeftBehind"))
+            (event,) = cluster.events("LeftBehind")
             assert uid in event["note"]
             assert "node-a" in event["note"]
             assert event["regarding"]["uid"] == uid
@@ -327,6 +327,34 @@ def test_row_10_a_domain_that_was_there_is_taken_over_as_it_is_and_left_on_delet
     play(tmp_path, story)
 
 
+def test_row_10_a_machine_that_was_given_back_is_taken_over_again_with_the_secrets_that_it_names(
+    tmp_path: Path,
+) -> None:
+    declared: dict[str, Any] = {"cloudInit": {"userData": {"secret": "first-boot"}}, "deletionPolicy": "Detach"}
+
+    async def story(cluster: Cluster) -> None:
+        cluster.put_secret("first-boot", userData="#cloud-config\n")
+        uuid = cluster.create(machine(**declared))["metadata"]["uid"]
+        async with cluster.operator():
+            await cluster.running()
+            cluster.delete()
+            await cluster.gone()
+            cluster.server.remove(SECRETS, Key("default", "first-boot"))
+            adopting: dict[str, Any] = {"placement": {"host": "node-a"}, "annotations": {"xvirt.io/adopt-domain": uuid}}
+            cluster.create(machine(**declared, **adopting))
+            await cluster.until(lambda: cluster.condition("Stalled").get("status") == "True")
+            assert "Secret first-boot with key userData" in cluster.condition("Stalled")["message"]
+            cluster.put_secret("first-boot", userData="#cloud-config\n")
+            await cluster.running()
+            assert cluster.status()["uuid"] == uuid
+            assert cluster.domains() == {"node-a": [uuid]}
+            (stored,) = cluster.hosts["node-a"].world.store.list_objects("VirtualMachine")
+            assert stored.secrets == {"first-boot": {"userData": b"#cloud-config\n"}}
+            assert [call[0] for call in cluster.hosts["node-a"].calls][-1] == "adopt"
+
+    play(tmp_path, story)
+
+
 def test_what_nodes_warn_of_becomes_an_event_of_the_machine(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         cluster.create(machine())
@@ -334,9 +362,9 @@ def test_what_nodes_warn_of_becomes_an_event_of_the_machine(tmp_path: Path) -> N
             await cluster.running()
             (stored,) = cluster.hosts["node-a"].world.store.list_objects()
             cluster.hosts["node-a"].world.converger.tell(stored, EventType.WARNING, "WatchdogExpired", "it did")
-            await cluster.until(lambda: cluster.server.objects(EVENTS))
-            (event,) = cluster.server.objects(EVENTS)
-            assert (event["type"], event["reason"]) == ("Warning", "WatchdogExpired")
+            await cluster.until(lambda: cluster.events("WatchdogExpired"))
+            (event,) = cluster.events("WatchdogExpired")
+            assert event["type"] == "Warning"
             assert event["regarding"]["uid"] == cluster.vm()["metadata"]["uid"]
 
     play(tmp_path, story)

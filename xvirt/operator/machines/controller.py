@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import SecretContent
@@ -314,30 +314,23 @@ class MachineController:
         if isinstance(effect, ApplyOn) and not scene.machine.status.get("uuid"):
             memo.is_made = scene.view_on(effect.host) is None or memo.is_made
         try:
-            if isinstance(effect, AdoptOn):
-                await self._adopt(effect, link, declared)
-            else:
-                secrets = await self._read_secrets(declared)
-                await link.apply(
-                    document_of(declared),
-                    generation=declared.generation,
-                    profile=declared.profile,
-                    secrets=secrets,
-                    seen_volumes=seen_volumes(scene.machine.status, effect.host),
-                )
+            await self._give(effect, link, declared, seen_volumes(scene.machine.status, effect.host))
         except XvirtError as error:
             memo.calls.refuse(subject, error, self._clock.monotonic_s())
             return
         memo.delivered = delivery
         memo.calls.succeed()
 
-    async def _adopt(self, effect: AdoptOn, link: NodeLink, declared: Declared) -> None:
-        await link.adopt(
-            document_of(declared),
-            generation=declared.generation,
-            profile=declared.profile,
-            domain_uuid=effect.domain_uuid,
-        )
+    async def _give(
+        self, effect: ApplyOn | AdoptOn, link: NodeLink, declared: Declared, volumes: Sequence[str]
+    ) -> None:
+        document, generation, profile = document_of(declared), declared.generation, declared.profile
+        secrets = await self._read_secrets(declared)
+        if isinstance(effect, ApplyOn):
+            await link.apply(document, generation=generation, profile=profile, secrets=secrets, seen_volumes=volumes)
+            return
+        uuid = effect.domain_uuid
+        await link.adopt(document, generation=generation, profile=profile, domain_uuid=uuid, secrets=secrets)
 
     async def _read_secrets(self, declared: Declared) -> list[SecretContent]:
         """Of those that there are; their content is kept nowhere."""

@@ -181,10 +181,22 @@ class NodeLink:
         return await self._ask(lambda: self._client.apply(call))
 
     async def adopt(
-        self, document: Mapping[str, Any], *, generation: int, profile: str, domain_uuid: str
+        self,
+        document: Mapping[str, Any],
+        *,
+        generation: int,
+        profile: str,
+        domain_uuid: str,
+        secrets: Sequence[SecretContent] = (),
     ) -> ApplyResult:
         """Have the node take over a domain by a document, as it is."""
-        call = AdoptCall(domain_uuid=domain_uuid, document=document, token=self.token(generation), profile=profile)
+        call = AdoptCall(
+            domain_uuid=domain_uuid,
+            document=document,
+            token=self.token(generation),
+            secrets=tuple(secrets),
+            profile=profile,
+        )
         return await self._ask(lambda: self._client.adopt(call))
 
     async def delete(self, uid: str, *, generation: int = 0, is_forced: bool = False) -> bool:

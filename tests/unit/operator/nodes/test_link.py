@@ -13,7 +13,7 @@ import pytest
 from tests.fakes.virtualtime import VirtualTime
 from tests.unit.operator.nodes.scripted import ScriptedNode, options, play, settle
 from xvirt.model.errors import NotFound, Unavailable
-from xvirt.model.exchange import Event, ObjectRef, OperateCall, Token, Verb
+from xvirt.model.exchange import Event, ObjectRef, OperateCall, SecretContent, Token, Verb
 from xvirt.operator.nodes.link import CALLS_MAX, NodeLink
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView
@@ -197,12 +197,13 @@ def test_whatever_a_host_says_the_link_goes_on(caplog: pytest.LogCaptureFixture)
 def test_calls_carry_the_clusters_authority_the_leaders_epoch_and_the_objects_generation() -> None:
     async def story(line: Line) -> None:
         await line.link.apply({"kind": "X"}, generation=4, profile="baseline")
-        await line.link.adopt({"kind": "X"}, generation=4, profile="privileged", domain_uuid="d")
+        secrets = (SecretContent(name="s", data={"userData": b"#cloud-config"}),)
+        await line.link.adopt({"kind": "X"}, generation=4, profile="privileged", domain_uuid="d", secrets=secrets)
         assert await line.link.delete("u-1", generation=5, is_forced=True)
         await line.link.operate(OperateCall(ref=ObjectRef(uid="u-1"), verb=Verb.STOP, operation_id="o"))
         apply, adopt, delete, operate = (call for _, call in line.node.calls)
         assert apply.token == adopt.token == Token(authority="cluster", epoch=7, generation=4)
-        assert (apply.profile, adopt.domain_uuid) == ("baseline", "d")
+        assert (apply.profile, adopt.domain_uuid, adopt.secrets) == ("baseline", "d", secrets)
         assert delete == (ObjectRef(uid="u-1"), Token(authority="cluster", epoch=7, generation=5), True)
         assert operate.token == Token(authority="cluster", epoch=7)
 
