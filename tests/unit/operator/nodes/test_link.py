@@ -14,7 +14,7 @@ from tests.fakes.virtualtime import VirtualTime
 from tests.unit.operator.nodes.scripted import ScriptedNode, options, play, settle
 from xvirt.model.errors import NotFound, Unavailable
 from xvirt.model.exchange import Event, ObjectRef, OperateCall, SecretContent, Token, Verb
-from xvirt.operator.nodes.link import CALLS_MAX, NodeLink
+from xvirt.operator.nodes.link import CALLS_MAX, PAUSE_MAX_S, NodeLink
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView
 from xvirt.operator.runtime.errors import LeaseLost
@@ -141,7 +141,7 @@ def test_a_plugin_that_is_restarted_is_never_lost() -> None:
         await asyncio.sleep(25.0)
         line.node.is_refusing = False
         line.node.sync()
-        await asyncio.sleep(11.0)
+        await asyncio.sleep(PAUSE_MAX_S * 1.3 + 0.5)
         assert (line.link.reach, line.ears.reaches) == (Reach.SYNCED, 3)
 
     follow(story)
