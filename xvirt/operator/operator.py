@@ -48,6 +48,7 @@ from xvirt.operator.runtime.lease import Lease, LeaseOptions
 from xvirt.operator.runtime.recorder import Recorder
 from xvirt.operator.runtime.reflector import Reflector
 from xvirt.operator.runtime.resources import NAMESPACES, NODES, PODS, Key, uid_of
+from xvirt.operator.soundness import shape_of
 from xvirt.operator.telling import Teller
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,10 @@ class Operator:
         self.machines.add_index(BY_SECRET, index_secrets)
         self.pods = Cache(PODS, shape_pod)
         self.pods.add_index(BY_MACHINE, index_pod)
-        self.hosts = Cache(VIRTUAL_HOSTS)
+        self.hosts = Cache(VIRTUAL_HOSTS, shape_of("VirtualHost"))
         self.nodes = Cache(NODES, shape_node)
         self.namespaces = Cache(NAMESPACES, shape_names)
-        self.dependents = {traits.kind: Cache(RESOURCES[traits.kind]) for traits in DEPENDENTS}
+        self.dependents = {traits.kind: Cache(RESOURCES[traits.kind], shape_of(traits.kind)) for traits in DEPENDENTS}
         index_caches(self.dependents)
         self.needs = Needs()
         self.machines.subscribe(self.needs.machine_changed)

@@ -14,6 +14,7 @@ from xvirt.operator.machines.document import secret_names
 from xvirt.operator.names import EXTENDED_PREFIX, VM_NAME_LABEL
 from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.resources import Key, Object
+from xvirt.operator.soundness import sound_status
 
 BY_MACHINE, BY_SECRET, BY_HOST, BY_NAMESPACE = "machine", "secret", "host", "namespace"
 """Indexes: holders by `namespace/name` of their machine; machines by `namespace/name` of a Secret, by their host (empty: none yet), and by
@@ -34,7 +35,7 @@ def shape_machine(item: Object) -> Object:
         _ROOM: _find_room(spec),
         REFERENCES: machine_references(spec),
         **({_SECRETS: secrets} if secrets else {}),
-        "status": part_of(item, "status"),
+        "status": sound_status("VirtualMachine", item.get("status")),
     }
 
 
