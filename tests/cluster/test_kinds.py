@@ -121,6 +121,29 @@ def test_kubectl_waits_for_a_condition(kubectl: Kubectl, api: Api, namespace: st
     assert "condition met" in kubectl("wait", "--for=condition=Ready", "vm/web", "--timeout=5s").stdout
 
 
+def test_kubectl_lists_by_the_fields_that_a_kind_names(kubectl: Kubectl, api: Api, namespace: str) -> None:
+    def named(*selectors: str) -> list[str]:
+        listed = kubectl("get", "vm", "-o", "name", "--field-selector", ",".join(selectors)).stdout.split()
+        return [name.rpartition("/")[2] for name in listed]
+
+    for name, host, strategy in (("a", "host-a", "Always"), ("b", "host-b", "Always"), ("c", "host-a", "Halted")):
+        machine = declare("VirtualMachine", name, namespace, {**SPECS["VirtualMachine"], "runStrategy": strategy})
+        api.create(machine)
+        status = {"observedGeneration": 1, "nodeName": host, "printableStatus": "Running"}
+        api.apply_status({key: value for key, value in machine.items() if key != "spec"} | {"status": status})
+    assert named("status.nodeName=host-a") == ["a", "c"]
+    assert named("status.nodeName=host-a", "spec.runStrategy=Always") == ["a"]
+    assert named("status.printableStatus!=Running") == []
+    refused = kubectl("get", "vm", "--field-selector", "spec.machine=q35", check=False)
+    assert "field label not supported: spec.machine" in refused.stderr
+
+
+@EVERY_KIND
+def test_a_kind_is_listed_by_each_field_that_it_names(api: Api, kind: Kind) -> None:
+    for path in kind.selectable:
+        assert api.list("xvirt.io/v1alpha1", kind.name, fieldSelector=f"{path}=nowhere") == []
+
+
 def test_row_102_server_side_apply_owns_fields_and_tells_of_conflicts(kubectl: Kubectl) -> None:
     kubectl("apply", "--server-side", "-f", "-", stdin=MACHINE_IN_20_LINES)
     again = kubectl("apply", "--server-side", "-f", "-", stdin=MACHINE_IN_20_LINES)

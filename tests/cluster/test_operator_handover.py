@@ -23,8 +23,11 @@ from tests.cluster.operators import (
 )
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
+from xvirt.operator.runtime.lease import LeaseOptions
 
 HANDOVERS = 100
+PRODUCTION = LeaseOptions("", "", "")
+"""A lease as every installation has it: the config says nothing of its times."""
 
 
 @pytest.fixture
@@ -106,6 +109,7 @@ def test_fault_13_a_leader_that_was_frozen_beyond_its_lease_does_nothing_when_it
     before = epoch(machines)
     first.start()
     machines.until(lambda: epoch(machines) > before, "the first to lead")
+    assert machines.api.read(LEASE)["spec"]["leaseDurationSeconds"] == PRODUCTION.duration_s
     machines.create("before")
     machines.wait_running("before")
     second.start()

@@ -30,7 +30,8 @@ class Column:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind. `apply_order`: documents of one stream are applied lowest first and deleted highest first."""
+    """One kind. `apply_order`: documents of one stream are applied lowest first and deleted highest first. `selectable`: paths of what
+    lists can be asked for (`--field-selector`), beside name and namespace."""
 
     name: str
     plural: str
@@ -41,13 +42,15 @@ class Kind:
     doc: str
     apply_order: int
     columns: tuple[Column, ...]
+    selectable: tuple[str, ...]
 
     @property
     def singular(self) -> str:
         return self.name.lower()
 
 
-_STATUS = Column("STATUS", "status.printableStatus")
+_WORD = "status.printableStatus"
+_STATUS = Column("STATUS", _WORD)
 
 KINDS: tuple[Kind, ...] = (
     Kind(
@@ -66,6 +69,7 @@ KINDS: tuple[Kind, ...] = (
             Column("CAPACITY", "status.capacity"),
             Column("AVAILABLE", "status.available"),
         ),
+        selectable=(_WORD, "spec.type"),
     ),
     Kind(
         name="VirtualNetwork",
@@ -77,6 +81,7 @@ KINDS: tuple[Kind, ...] = (
         doc="A network that machines' NICs are plugged into.",
         apply_order=20,
         columns=(_STATUS, Column("MODE", "spec.mode"), Column("BRIDGE", "status.bridge")),
+        selectable=(_WORD, "spec.mode"),
     ),
     Kind(
         name="VirtualImage",
@@ -96,6 +101,7 @@ KINDS: tuple[Kind, ...] = (
             Column("OF", "status.transferSize", True),
             Column("PATH", "status.path", True),
         ),
+        selectable=(_WORD, "spec.pool"),
     ),
     Kind(
         name="VirtualDisk",
@@ -116,6 +122,7 @@ KINDS: tuple[Kind, ...] = (
             Column("NODE", "status.nodeName", True),
             Column("PATH", "status.path", True),
         ),
+        selectable=(_WORD, "status.nodeName", "spec.pool"),
     ),
     Kind(
         name="VirtualMachine",
@@ -135,6 +142,7 @@ KINDS: tuple[Kind, ...] = (
             Column("NODE", "status.nodeName", True),
             Column("UUID", "status.uuid", True),
         ),
+        selectable=(_WORD, "status.nodeName", "status.powerState", "spec.runStrategy"),
     ),
     Kind(
         name="VirtualHost",
@@ -157,6 +165,7 @@ KINDS: tuple[Kind, ...] = (
             Column("LIBVIRT", "status.libvirtVersion", True),
             Column("QEMU", "status.qemuVersion", True),
         ),
+        selectable=("status.heartbeat", "status.unschedulable", "status.accelerator"),
     ),
 )
 

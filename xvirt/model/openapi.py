@@ -99,6 +99,7 @@ def _version(kind: Kind) -> Schema:
             *(_printer_column(kind, column) for column in kind.columns),
             {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
         ],
+        "selectableFields": [{"jsonPath": f".{path}"} for path in kind.selectable],
         "schema": {"openAPIV3Schema": object_schema(kind)},
     }
 

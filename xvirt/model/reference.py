@@ -19,11 +19,14 @@ def reference(kind: Kind) -> str:
     scope = "per namespace" if kind.scope is Scope.NAMESPACED else "over the whole cluster or host"
     shorts = ", ".join(f"`{name}`" for name in kind.short_names)
     rules = list(dict.fromkeys(_rules(kind.spec, "spec")))
+    selectable = ", ".join(f"`{path}`" for path in kind.selectable)
     parts = [
         f"{_NOTE}\n\n# {kind.name}\n\n{kind.doc}\n",
         f"`apiVersion: {API_VERSION}`, `kind: {kind.name}`; names are unique {scope}."
         f" On the command line: `{kind.singular}`, `{kind.plural}`, {shorts}."
         " Metadata is the same for all kinds: [index](README.md#metadata).\n",
+        f"In a cluster (Kubernetes 1.31 or newer) lists can be asked for by {selectable}, as in"
+        f" `kubectl get {kind.short_names[0]} --field-selector {kind.selectable[0]}=...`.\n",
         f"## spec\n\n{_doc(kind.spec)}\n\n{_table(kind.spec, 'spec', is_spec=True)}",
         "### Rules across fields\n\n" + "\n".join(f"- {rule}" for rule in rules) + "\n" if rules else "",
         f"## status\n\n{_doc(kind.status)}\n\n{_table(kind.status, 'status', is_spec=False)}",

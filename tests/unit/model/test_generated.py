@@ -224,6 +224,15 @@ def test_a_crd_serves_status_columns_and_short_names(kind: Kind) -> None:
         assert column["type"] == (place["type"] if place.get("type") in ("integer", "boolean") else "string")
 
 
+@EVERY_KIND
+def test_what_lists_can_be_asked_for_is_a_plain_value(kind: Kind) -> None:
+    selectable = crd(kind)["spec"]["versions"][0]["selectableFields"]
+    assert [item["jsonPath"] for item in selectable] == [f".{path}" for path in kind.selectable]
+    assert 0 < len(selectable) <= 8  # as many as an API server takes
+    for path in kind.selectable:
+        assert openapi_at(kind, tuple(path.split(".")))["type"] in ("string", "boolean", "integer")
+
+
 def test_no_name_of_a_kind_is_taken_twice() -> None:
     names = [name for kind in KINDS for name in (kind.singular, kind.plural, *kind.short_names)]
     assert len(names) == len(set(names))
