@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from nodeplugin.clock import Clock
 from nodeplugin.converge.hub import Hub
+from nodeplugin.plan.outcome import kept_message
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from xvirt.model.codec import decode, encode
@@ -58,11 +59,10 @@ class Recorder:
             event = dataclasses.replace(event, first_seen=event.last_seen)
         self._hub.event_seen(event)
 
-    def tell_kept(self, stored: StoredObject, paths: Iterable[str]) -> None:
-        """Tell of volumes that outlive their object."""
-        for path in paths:
-            message = f"volume {path} stays, as its deletionPolicy says; who declares it again finds it as it is"
-            self.tell(stored, EventType.NORMAL, "VolumeRetained", message)
+    def tell_kept(self, stored: StoredObject, paths: Sequence[str]) -> None:
+        """Tell of volumes that outlive their object, of all at once: events of one object are few."""
+        if paths:
+            self.tell(stored, EventType.NORMAL, "VolumeRetained", kept_message(paths))
 
     def fail(self, stored: StoredObject, error: XvirtError) -> None:
         """Tell of an error."""

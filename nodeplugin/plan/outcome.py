@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from nodeplugin.plan.step import Step
 
@@ -30,3 +31,9 @@ class Plan:
     """Deletion only: nothing of the object is left on the host, but for `kept`."""
     kept: tuple[str, ...] = ()
     """Deletion only: paths of volumes that stay, because their policy says so."""
+
+
+def kept_message(paths: Sequence[str]) -> str:
+    """What is told of volumes that outlive their object."""
+    what = f"volume {paths[0]} stays" if len(paths) == 1 else f"volumes {', '.join(paths)} stay"
+    return f"{what}, as deletionPolicy says; who declares the same again finds the content as it is"

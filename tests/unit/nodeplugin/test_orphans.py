@@ -86,7 +86,11 @@ def test_row_48_retained_volumes_are_listed_with_size_reason_and_remedy_and_neve
 def test_row_17_what_outlives_its_object_is_told_once_by_path_and_what_goes_with_it_is_not(world: World) -> None:
     world.apply(_disk("data"))
     world.apply(_disk("scratch", deletionPolicy="Delete"))
-    own = ({"name": "root", "source": {"size": "4Mi"}}, {"name": "shared", "source": {"disk": "data"}})
+    own = (
+        {"name": "root", "source": {"size": "4Mi"}},
+        {"name": "more", "source": {"size": "4Mi"}},
+        {"name": "shared", "source": {"disk": "data"}},
+    )
     world.apply(_machine("web", *own, {"name": "swap", "source": {"size": "4Mi"}, "deletionPolicy": "Delete"}))
     world.settle()
     watch = world.service.watch(CALLER, "", "")
@@ -94,9 +98,9 @@ def test_row_17_what_outlives_its_object_is_told_once_by_path_and_what_goes_with
     events = [item.event for item in iter(lambda: watch.next_event(0), None) if item is not None and item.event]
     told = [event.message for event in events if event.reason == "VolumeRetained"]
     pool = world.directory / "pool"
-    assert sorted(message.split()[1] for message in told) == [
-        f"{pool}/default_data.qcow2",
-        f"{pool}/default_web_root.qcow2",
+    assert sorted(message.partition(", as")[0] for message in told) == [
+        f"volume {pool}/default_data.qcow2 stays",
+        f"volumes {pool}/default_web_root.qcow2, {pool}/default_web_more.qcow2 stay",
     ]
 
 

@@ -16,6 +16,7 @@ from nodeplugin.converge.hub import may_see
 from nodeplugin.converge.operations import check_verb, request_change
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
+from nodeplugin.plan.outcome import kept_message
 from nodeplugin.records import Deletion, RunRecord, StoredObject
 from nodeplugin.store import Tombstone
 from tools.cluster.fakehosts.answers import (
@@ -282,11 +283,9 @@ class FakeNode:
             self._tell_event(stored, "ReleaseDomain", f"leave domain {stored.uid} as it is, without xVirt's mark")
             return
         self._domains.pop(stored.uid, None)
-        for name in self._volumes.end(stored):
-            message = (
-                f"volume {path_of(name)} stays, as its deletionPolicy says; who declares it again finds it as it is"
-            )
-            self._tell_event(stored, "VolumeRetained", message)
+        kept = [path_of(name) for name in self._volumes.end(stored)]
+        if kept:
+            self._tell_event(stored, "VolumeRetained", kept_message(kept))
         self._settle_unready()
 
     # acts
