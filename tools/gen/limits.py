@@ -61,6 +61,7 @@ HELD_BY: Mapping[tuple[str, str], str] = {
     ("xvirt/model/schema.py", "cache"): "one entry for each class of the model",
     ("xvirt/operator/runtime/lease.py", "Thread"): "one, while this process leads",
     ("xvirt/operator/runtime/queue.py", "deque"): "`ControllerOptions.workers`",
+    ("xvirt/operator/soundness.py", "cache"): "one entry for each class and annotation of the model",
 }
 
 

@@ -6,10 +6,12 @@ new operator least of all, which reads all of them before it does anything.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xvirt.model.fields import Attribute, attributes, element_type, is_spec_class
+from xvirt.model.fields import attributes, element_type, is_spec_class
 from xvirt.model.kinds import BY_NAME
 from xvirt.model.quantity import ByteSize
 
@@ -33,30 +35,59 @@ def shape_of(kind: str) -> Callable[[Object], Object]:
 
 
 def _sound(cls: Any, value: Mapping[str, Any]) -> Object:
-    known = {item.json_name: item for item in attributes(cls)}
+    checks = _checks(cls)
     found: Object = {}
     for name, entry in value.items():
-        item = known.get(name)
-        if item is None:
+        check = checks.get(name)
+        if check is None:
             found[name] = entry
-        elif element_type(item.annotation) is not None and isinstance(entry, list):
-            found[name] = [each for each in entry if _is_sound(element_type(item.annotation), each)]
-        elif _is_sound(item.annotation, entry):
+        elif check.of_entry is not None and isinstance(entry, list):
+            found[name] = [each for each in entry if check.of_entry(each)]
+        elif check.of_value(entry):
             found[name] = entry
     return found
 
 
-def _is_sound(annotation: Any, value: Any) -> bool:
+# Made once of each class: every event of every object is checked.
+
+Check = Callable[[Any], bool]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Checks:
+    of_value: Check
+    of_entry: Check | None
+
+
+@functools.cache
+def _checks(cls: Any) -> dict[str, _Checks]:
+    made = {}
+    for item in attributes(cls):
+        inner = element_type(item.annotation)
+        made[item.json_name] = _Checks(_check(item.annotation), None if inner is None else _check(inner))
+    return made
+
+
+@functools.cache
+def _check(annotation: Any) -> Check:
     inner = element_type(annotation)
     if inner is not None:
-        return isinstance(value, list) and all(_is_sound(inner, each) for each in value)
+        of_entry = _check(inner)
+        return lambda value: isinstance(value, list) and all(map(of_entry, value))
     if is_spec_class(annotation):
-        return isinstance(value, Mapping) and all(_is_field_sound(item, value) for item in attributes(annotation))
+        return _check_map(annotation)
     kinds = _SCALARS.get(annotation, (str,))
-    return isinstance(value, kinds) and (annotation is bool or not isinstance(value, bool))
+    return lambda value: type(value) in kinds
 
 
-def _is_field_sound(item: Attribute, value: Mapping[str, Any]) -> bool:
-    if item.json_name not in value:
-        return not item.is_required
-    return _is_sound(item.annotation, value[item.json_name])
+def _check_map(cls: Any) -> Check:
+    fields = tuple((item.json_name, item.is_required, _check(item.annotation)) for item in attributes(cls))
+
+    def check(value: Any) -> bool:
+        if not isinstance(value, dict):
+            return False
+        return all(
+            of_value(value[name]) if name in value else not is_required for name, is_required, of_value in fields
+        )
+
+    return check
