@@ -27,8 +27,9 @@ COUNT_INTERVAL_S = 60.0
 OBJECT_BURST_MAX = 10
 OBJECT_REFILL_S = 60.0
 """Different events of one object: a burst, then one in this time."""
+SENDERS = 4
 SEND_INTERVAL_S = 0.1
-"""Between two events sent, whosever they are."""
+"""Of one sender, after each event: 40 a second at most, and no fewer than a slow API server lets through."""
 NOTE_BYTES_MAX = 1024
 
 
@@ -121,12 +122,14 @@ class Recorder:
 
     async def run(self) -> None:
         """Send what was noted until cancelled; what cannot be sent is dropped and counted."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._count_for_ever())
+            for _ in range(SENDERS):
+                tasks.create_task(self._send_for_ever())
+
+    async def _send_for_ever(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(COUNT_INTERVAL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._find_grown()
+            await self._wake.wait()
             while self._due:
                 name, _ = self._due.popitem(last=False)
                 series = self._series.get(name)
@@ -135,11 +138,14 @@ class Recorder:
                     await asyncio.sleep(SEND_INTERVAL_S)
             self._wake.clear()
 
-    def _find_grown(self) -> None:
-        now_s = self._client.clock.monotonic_s()
-        for name, series in self._series.items():
-            if series.count > series.written > 0 and now_s - series.written_s >= COUNT_INTERVAL_S:
-                self._due[name] = None
+    async def _count_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_INTERVAL_S)
+            now_s = self._client.clock.monotonic_s()
+            for name, series in self._series.items():
+                if series.count > series.written > 0 and now_s - series.written_s >= COUNT_INTERVAL_S:
+                    self._due[name] = None
+                    self._wake.set()
 
     async def _send(self, series: _Series) -> None:
         count = series.count

@@ -18,6 +18,7 @@ from xvirt.operator.runtime.recorder import (
     OBJECT_REFILL_S,
     QUEUE_MAX,
     SAME_WITHIN_S,
+    SENDERS,
     Recorder,
 )
 from xvirt.operator.runtime.resources import EVENTS, NODES, Key, Object
@@ -166,5 +167,21 @@ def test_long_messages_are_cut_to_what_the_api_takes(time: VirtualTime) -> None:
         [event] = _events(world)
         assert len(event["note"].encode()) <= NOTE_BYTES_MAX
         assert len(event["metadata"]["name"]) <= 253
+
+    _run(time, main)
+
+
+def test_events_that_the_server_does_not_answer_hold_up_no_others_but_their_own_senders(time: VirtualTime) -> None:
+    async def main(world: World, recorder: Recorder) -> None:
+        things = [world.write(f"thing-{number}") for number in range(SENDERS + 20)]
+        world.server.faults.blackhole("POST")
+        for item in things[: SENDERS - 1]:
+            recorder.record(item, "Normal", "Started", "started")
+        await asyncio.sleep(1)
+        world.server.faults.heal()
+        for item in things[SENDERS:]:
+            recorder.record(item, "Normal", "Started", "started")
+        await asyncio.sleep(5)
+        assert len(_events(world)) == 20
 
     _run(time, main)
