@@ -68,11 +68,9 @@ class Kubelets:
 
     async def _follow_nodes(self) -> None:
         async for kind, node in self._api.follow("/api/v1/nodes", labelSelector=f"{LABEL}=fake"):
-            if kind == "SYNCED":
-                self._nodes.clear()
-            elif kind == "DELETED":
+            if kind == "DELETED":
                 self._nodes.pop(node["metadata"]["name"], None)
-            else:
+            elif kind != "SYNCED":
                 self._see_node(node)
 
     def _see_node(self, node: Json) -> None:
@@ -115,11 +113,9 @@ class Kubelets:
 
     async def _follow_pods(self) -> None:
         async for kind, pod in self._api.follow("/api/v1/pods", fieldSelector="spec.nodeName!="):
-            if kind == "SYNCED":
-                self._pods.clear()
-            elif kind == "DELETED":
+            if kind == "DELETED":
                 self._pods.pop(pod["metadata"]["uid"], None)
-            else:
+            elif kind != "SYNCED":
                 self._pods[pod["metadata"]["uid"]] = pod
                 self._keys.add(f"pod/{pod['metadata']['uid']}")
 

@@ -35,15 +35,25 @@ class AsyncApi:
             return parsed
 
     async def follow(self, path: str, **selectors: str) -> AsyncIterator[tuple[str, Json]]:
-        """(ADDED, MODIFIED or DELETED, object) for ever. After any trouble it begins anew: with (SYNCED, {}) and all that is there."""
+        """(ADDED, MODIFIED or DELETED, object) for ever, and (SYNCED, {}) when all that is there was told: at the beginning, and after any
+        trouble, when what went meanwhile is told as DELETED."""
+        known: dict[str, Json] = {}
         while True:
             try:
-                yield "SYNCED", {}
                 items, version = await self._list(path, selectors)
+                there = {item["metadata"]["uid"]: item for item in items}
+                for uid in known.keys() - there.keys():
+                    yield "DELETED", known[uid]
+                known = there
                 for item in items:
                     yield "ADDED", item
-                async for event in self._watch(path, selectors, version):
-                    yield event
+                yield "SYNCED", {}
+                async for word, item in self._watch(path, selectors, version):
+                    if word == "DELETED":
+                        known.pop(item["metadata"]["uid"], None)
+                    else:
+                        known[item["metadata"]["uid"]] = item
+                    yield word, item
             except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
                 await asyncio.sleep(_RELIST_PAUSE_S)
 
