@@ -9,8 +9,8 @@ from nodeplugin.images.policy import ImagePolicy
 from nodeplugin.judged import judged_xml
 from nodeplugin.plan.observation import NodeSettings
 from nodeplugin.plan.place import PoolPlace
-from nodeplugin.plan.storage import inline_path
-from nodeplugin.plan.volume import image_request
+from nodeplugin.plan.storage import find_seen, inline_path
+from nodeplugin.plan.volume import image_request, volume_owners
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store, Tombstone
 from xvirt.model.changes import FieldDifference, field_changes
@@ -128,13 +128,10 @@ def collect_garbage(
     return tuple((path, volume_format) for path, volume_format in sorted(before.items()) if path not in kept)
 
 
-def still_expected(old: StoredObject, resource: Resource, pools: Mapping[str, PoolPlace]) -> tuple[str, ...]:
-    """Volumes that were made once and are not to be made again; those of inline disks that are no longer declared may be."""
-    if not old.run.expected or resource.kind != "VirtualMachine":
-        return old.run.expected
-    before, after = (_inline_volumes(machine, pools, only_doomed=False) for machine in (old.resource, resource))
-    dropped = before.keys() - after.keys()
-    return tuple(path for path in old.run.expected if path not in dropped)
+def expected_volumes(resource: Resource, seen: Sequence[str]) -> tuple[str, ...]:
+    """Of the volumes that were seen, those that the document would make: they were made once, and are not made again."""
+    paths = [find_seen(owner, seen) for owner in volume_owners(resource)]
+    return tuple(path for path in paths if path is not None)
 
 
 def _inline_volumes(machine: Resource, pools: Mapping[str, PoolPlace], *, only_doomed: bool) -> dict[str, str]:

@@ -20,10 +20,10 @@ from nodeplugin.admission import (
     check_image,
     check_policy,
     collect_garbage,
+    expected_volumes,
     reset_tokens,
     resolve_profile,
     resolve_token,
-    still_expected,
 )
 from nodeplugin.adoption import (
     canonical_uuid,
@@ -222,9 +222,8 @@ class NodeService:
         remember_document(document, resource)
         check_policy(stored, resource, self._host.settings)
         check_image(stored, resource, self._host.image_policy)
-        pools = self._host.index.places() if old is not None else {}
-        garbage = collect_garbage(old, resource, pools)
-        expected = still_expected(old, resource, pools) if old is not None else call.seen_volumes
+        garbage = collect_garbage(old, resource, self._host.index.places() if old is not None else {})
+        expected = expected_volumes(resource, call.seen_volumes if old is None else run.expected)
         return dataclasses.replace(stored, run=dataclasses.replace(run, garbage=garbage, expected=expected)), changes
 
     def _answer(self, stored: StoredObject, changes: tuple[FieldChange, ...], dry_run: DryRun) -> ApplyResult:

@@ -17,6 +17,7 @@ from nodeplugin.plan.observation import MachineObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.power import PowerGoal, decide_power
 from nodeplugin.plan.probe import Health, Readiness
+from nodeplugin.plan.storage import find_seen, inline_owner
 from nodeplugin.records import Deletion
 from xvirt.domainxml.facts import DiskFacts, DomainFacts
 from xvirt.model.errors import RetryLater, Unavailable, XvirtError
@@ -150,7 +151,7 @@ def machine_status(
         restart_required=plan.restart_required,
         drift=plan.drift,
         interfaces=_interfaces(facts, guest) if facts else (),
-        disks=_disks(facts, observed) if facts else (),
+        disks=_disks(facts, observed) if facts else _expected_disks(desired),
         guest=guest.told if observed.live and observed.live.facts.is_agent_connected else None,
         restart_count=desired.stored.run.restarts,
         conditions=conditions,
@@ -290,6 +291,16 @@ def _disks(facts: DomainFacts, observed: MachineObservation) -> tuple[DiskStatus
             size=size(disk.path),
         )
         for disk in facts.disks
+    )
+
+
+def _expected_disks(desired: MachineDesired) -> tuple[DiskStatus, ...]:
+    """Of a machine that this host had forgotten and that is not defined yet: who forgot once may forget again, and it is the status that
+    remembers which volumes there were."""
+    inline = [disk for disk in desired.spec.disks if disk.is_inline]
+    paths = [find_seen(inline_owner(desired.resource, disk), desired.stored.run.expected) for disk in inline]
+    return tuple(
+        DiskStatus(name=disk.name, path=path) for disk, path in zip(inline, paths, strict=True) if path is not None
     )
 
 

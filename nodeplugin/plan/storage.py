@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterable, Mapping
 
 from nodeplugin.hypervisor.port import VolumeFacts, VolumeRequest
 from nodeplugin.plan.observation import HostUse, References, ResolvedVolume
@@ -98,6 +99,12 @@ def inline_owner(machine: Resource, disk: Disk) -> VolumeOwner:
     """Whose the volume of a disk is that the machine itself declares."""
     meta = machine.metadata
     return VolumeOwner(machine.kind, meta.namespace, meta.name, disk.format.value, disk.name)
+
+
+def find_seen(owner: VolumeOwner, seen: Iterable[str]) -> str | None:
+    """The volume of an owner among paths that were seen; known by its name, since its pool may not be known yet."""
+    names = (owner.file_name, owner.logical_name)
+    return next((path for path in seen if posixpath.basename(path) in names), None)
 
 
 def inline_path(machine: Resource, disk: Disk, pool: PoolPlace) -> str:

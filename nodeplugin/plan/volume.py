@@ -13,10 +13,20 @@ from nodeplugin.plan.observation import HostUse, VolumeObservation
 from nodeplugin.plan.outcome import Obstacle, Plan
 from nodeplugin.plan.place import PoolPlace, find_place_obstacle
 from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
-from nodeplugin.plan.storage import PREALLOCATION, Content, Place, VolumePlan, inline_path, lost_volume, plan_volume
+from nodeplugin.plan.storage import (
+    PREALLOCATION,
+    Content,
+    Place,
+    VolumePlan,
+    inline_owner,
+    inline_path,
+    lost_volume,
+    plan_volume,
+)
 from nodeplugin.records import StoredObject
 from xvirt.model.identity import VolumeOwner, image_volume_name
 from xvirt.model.machine.disk import DiskDeletionPolicy
+from xvirt.model.meta import Resource
 from xvirt.model.storage import ImageCompression, ImageSource, VirtualDiskSpec, VirtualImageSpec
 from xvirt.model.virtualmachine import VirtualMachineSpec
 
@@ -34,6 +44,15 @@ TRANSFER_REASONS = frozenset({*_BUSY_REASONS.values(), "AwaitingUpload", "Upload
 def owner_of(stored: StoredObject, spec: VirtualDiskSpec | VirtualImageSpec) -> VolumeOwner:
     """Whose the volume of a VirtualDisk or VirtualImage is."""
     return VolumeOwner(stored.kind, stored.namespace, stored.name, spec.format.value)
+
+
+def volume_owners(resource: Resource) -> Iterator[VolumeOwner]:
+    """Of the volumes that a machine's or a VirtualDisk's document makes."""
+    meta = resource.metadata
+    if isinstance(resource.spec, VirtualDiskSpec):
+        yield VolumeOwner(resource.kind, meta.namespace, meta.name, resource.spec.format.value)
+    elif isinstance(resource.spec, VirtualMachineSpec):
+        yield from (inline_owner(resource, disk) for disk in resource.spec.disks if disk.is_inline)
 
 
 def volume_path(stored: StoredObject, spec: VirtualDiskSpec | VirtualImageSpec, pool: PoolPlace) -> str:
@@ -98,7 +117,7 @@ def _grow_attached(name: str, plan: VolumePlan, observed: VolumeObservation) -> 
 
 def is_taken_back(stored: StoredObject, volume: VolumeFacts | None) -> bool:
     """Whether a volume is there that this object was not seen to have yet: one of an earlier object of its name, or a hand's."""
-    return volume is not None and not stored.status.get("path")
+    return volume is not None and not stored.status.get("path") and not stored.run.expected
 
 
 def find_difference(stored: StoredObject, spec: VirtualDiskSpec, volume: VolumeFacts | None) -> Obstacle | None:

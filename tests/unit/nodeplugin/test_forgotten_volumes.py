@@ -122,3 +122,36 @@ def test_a_preview_says_it_too_and_keeps_nothing(world: World) -> None:
     world.forget_everything()
     assert "was there and is gone" in _apply(world, _disk(), seen, DryRun.PLAN)[0]
     assert world.store.find(DATA) is None
+
+
+def test_who_forgets_twice_is_still_told_by_the_status(world: World) -> None:
+    first = {uid: _seen(world, uid) for uid in (WEB, DATA)}
+    held = world.forget_everything()
+    for _ in range(2):
+        for uid, document in ((DATA, _disk()), (WEB, _machine(SCRATCH))):
+            _apply(world, document, first[uid])
+        world.settle()
+        assert {uid: set(_seen(world, uid)) for uid in first} == {uid: set(paths) for uid, paths in first.items()}
+        assert world.volumes.files == {}
+        world.forget_everything()
+    assert set(held) == {path for paths in first.values() for path in paths}
+
+
+def test_a_disk_that_was_taken_out_while_the_host_was_away_may_come_again(world: World) -> None:
+    seen = _seen(world, WEB)
+    held = world.forget_everything()
+    world.volumes.files.update({path: facts for path, facts in held.items() if "scratch" not in path})
+    _apply(world, _machine(), seen)
+    world.settle()
+    assert _reason(world, WEB) == "Running"
+    _apply(world, _machine(SCRATCH), seen)
+    world.settle()
+    assert _reason(world, WEB) == "Running"
+
+
+def test_only_volumes_that_the_document_makes_are_remembered(world: World) -> None:
+    world.forget_everything()
+    _apply(world, _machine(), ("/images/guest.iso", *(f"/elsewhere/{number}" for number in range(1000))))
+    stored = world.store.find(WEB)
+    assert stored is not None
+    assert stored.run.expected == ()
