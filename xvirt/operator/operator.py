@@ -189,7 +189,7 @@ class Operator:
         controller = Controller("machines", made.reconcile, options=options, clock=writes.clock, metrics=writes.metrics)
         follower = MachineFollower(parts, controller)
         follower.start()
-        follower.follow_storage(self.needs, disks, pools)
+        follower.follow_storage(self.needs, disks, images, pools)
         return _Machines(controller, follower, secrets)
 
     def _dependent_queues(self, writes: ApiClient, links: NodeLinks, teller: Teller) -> list[DependentQueues]:

@@ -46,7 +46,9 @@ class Tries:
         self.fail(subject, error.reason, error.message, now_s, is_passing=is_passing)
 
     def fail(self, subject: str, reason: str, message: str, now_s: float, *, is_passing: bool = True) -> None:
-        """It did not come through."""
+        """It did not come through. Another subject is another matter: it begins with the first pause."""
+        if self.trouble is not None and self.trouble.subject != subject:
+            self.failures = 0
         pause_s = min(RETRY_FIRST_S * 2.0 ** min(self.failures, _DOUBLINGS_MAX), RETRY_MAX_S)
         self.failures += 1
         self.trouble = Trouble(subject, reason, message, is_passing, now_s + pause_s)

@@ -21,6 +21,15 @@ def test_the_same_thing_waits_longer_each_time_up_to_a_bound_and_anew_after_a_su
     assert tries == Tries()
 
 
+def test_what_is_tried_after_a_mended_mistake_begins_with_the_first_pause() -> None:
+    tries = Tries()
+    for _ in range(20):
+        tries.fail("refused spec", "R", "no", 100.0)
+    tries.fail("mended spec", "Unavailable", "the host is busy", 200.0)
+    assert tries.trouble is not None
+    assert tries.trouble.until_s == 201.0
+
+
 def test_another_subject_and_a_time_that_has_come_are_no_trouble() -> None:
     tries = Tries()
     tries.fail("one", "R", "no", 100.0)

@@ -73,11 +73,13 @@ class RequiredHosts:
     """Where a machine must be because of what it names.
 
     `by_host`: host to the VirtualDisks that are there. `missing`: VirtualDisks that do not exist, so that nobody knows where they will
-    be. `allowed`: hosts that have all its pools; None for all.
+    be. `missing_images`: VirtualImages that do not, whose pool may not be on every host. `allowed`: hosts that have all its pools; None for
+    all.
     """
 
     by_host: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    missing_images: tuple[str, ...] = ()
     allowed: frozenset[str] | None = None
 
     @property
@@ -111,6 +113,7 @@ def required_hosts(
     references: References,
     disks: Mapping[str, DiskPlace],
     pools: Mapping[str, Sequence[str]] | None = None,
+    missing_images: Sequence[str] = (),
 ) -> RequiredHosts:
     """Hosts of a machine with these references.
 
@@ -130,7 +133,10 @@ def required_hosts(
         if hosts:
             allowed = hosts if allowed is None else allowed & hosts
     return RequiredHosts(
-        by_host={host: tuple(names) for host, names in by_host.items()}, missing=tuple(missing), allowed=allowed
+        by_host={host: tuple(names) for host, names in by_host.items()},
+        missing=tuple(missing),
+        missing_images=tuple(missing_images),
+        allowed=allowed,
     )
 
 

@@ -41,23 +41,28 @@ class Storage:
         names, namespace = references_of(machine), key_of(machine).namespace
         wanted = (*names.disks, *names.clones)
         places = disk_places(self._disks, self._needs, namespace, wanted) if wanted else {}
-        pools = {name: self._pool_hosts(name) for name in self._pools_to_be(names, places, namespace)}
-        if not (wanted or any(pools.values())):
+        pools, images = self._needs_to_be(names, places, namespace)
+        hosts = {name: self._pool_hosts(name) for name in pools}
+        if not (wanted or images or any(hosts.values())):
             return RequiredHosts()
-        return required_hosts(names, places, pools)
+        return required_hosts(names, places, hosts, images)
 
-    def _pools_to_be(self, names: References, places: Mapping[str, DiskPlace], namespace: str) -> set[str]:
-        """Pools of whatever is to be made or fetched where the machine will be; disks that have a host are there already."""
+    def _needs_to_be(
+        self, names: References, places: Mapping[str, DiskPlace], namespace: str
+    ) -> tuple[set[str], list[str]]:
+        """Pools of whatever is to be made or fetched where the machine will be, since disks that have a host are there already; and the images
+        that are not there, where the pool of one that comes later could bind it."""
         pools, images = set(names.pools), set(names.images)
         for name in (name for name, place in places.items() if not place.host):
             disk = self._disks.get(Key(namespace, name))
             more = disk_references(part_of(disk, "spec")) if disk is not None else References()
             pools.update(more.pools)
             images.update(more.images)
-        for name in images:
-            image = self._images.get(Key(namespace, name))
+        known = {name: self._images.get(Key(namespace, name)) for name in images}
+        for image in known.values():
             pools.update(image_references(part_of(image, "spec")).pools if image is not None else ())
-        return pools
+        are_bound = any(names_of(part_of(pool, "spec"), "hosts") for pool in self._pools)
+        return pools, sorted(name for name, image in known.items() if image is None) if are_bound else []
 
     def _pool_hosts(self, name: str) -> tuple[str, ...]:
         pool = self._pools.get(Key("", name))

@@ -10,6 +10,7 @@ from xvirt.operator.machines.controller import KIND, MachineParts
 from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET
 from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
 from xvirt.operator.nodes.views import NodeView
+from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
@@ -35,8 +36,8 @@ class MachineFollower:
         parts.links.subscribe_reach(self._reach_changed)
         parts.links.subscribe_events(self._event_seen)
 
-    def follow_storage(self, needs: Needs, disks: Cache, pools: Cache) -> None:
-        """Bring up the machines that a disk or pool binds to hosts, when it comes to bind them differently."""
+    def follow_storage(self, needs: Needs, disks: Cache, images: Cache, pools: Cache) -> None:
+        """Bring up the machines that a disk, image or pool binds to hosts, when it comes to bind them differently."""
 
         def disk_changed(old: Object | None, new: Object | None) -> None:
             item = new or old
@@ -51,7 +52,12 @@ class MachineFollower:
             if old is None or new is None or old.get("spec") != new.get("spec"):
                 self._enqueue(self._parts.machines.by_index(BY_HOST, ""))
 
+        def image_changed(old: Object | None, new: Object | None) -> None:
+            if old is None or new is None or _pool(old) != _pool(new):
+                self._enqueue(self._parts.machines.by_index(BY_HOST, ""))
+
         disks.subscribe(disk_changed)
+        images.subscribe(image_changed)
         needs.subscribe(need_changed)
         pools.subscribe(pool_changed)
 
@@ -107,9 +113,13 @@ def _place(disk: Object) -> tuple[str, str]:
     return host_of(disk), str((disk.get("spec") or {}).get("host") or "")
 
 
+def _pool(image: Object) -> object:
+    return part_of(image, "spec").get("pool")
+
+
 def _takes_machines(host: Object) -> object:
     status = host.get("status") or {}
-    return status.get("unschedulable"), status.get("allocatable")
+    return status.get("unschedulable"), status.get("taints"), status.get("allocatable")
 
 
 def _meaning(namespace: Object) -> tuple[str, bool]:

@@ -9,7 +9,7 @@ from xvirt.model.quantity import ByteSize
 from xvirt.operator.machines.records import Machine, Outside
 from xvirt.operator.machines.shapes import BY_HOST, room_of
 from xvirt.operator.names import MADE_ANNOTATION
-from xvirt.operator.readings import part_of
+from xvirt.operator.readings import list_of, part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.resources import Key, Object, uid_of
 
@@ -50,8 +50,8 @@ class OutsideHosts:
         status = part_of(host, "status")
         if status.get("unschedulable", True):
             return f"host {name} takes no new machine: it is cordoned or not ready"
-        tolerations = part_of(machine.spec, "placement").get("tolerations") or ()
-        for taint in status.get("taints") or ():
+        tolerations = list_of(part_of(machine.spec, "placement"), "tolerations")
+        for taint in list_of(status, "taints"):
             if taint.get("effect") in _KEEPING_OUT and not any(_tolerates(each, taint) for each in tolerations):
                 return f"host {name} has the taint {_taint_text(taint)}, which the machine does not tolerate"
         taken = self._taken(name, machine.uid)

@@ -1,6 +1,6 @@
-"""Where a machine may be because of its VirtualDisks and StoragePools. Pure.
+"""Where a machine may be because of its VirtualDisks, and of the StoragePools of all that is made for it. Pure.
 
-A machine that has no host yet waits for disks that are not there, and is stalled by disks or pools that no host has together. Its holder asks
+A machine that has no host yet waits for disks and images that are not there, and is stalled by disks or pools that no host has together. Its holder asks
 for the hosts that are left; one that was bound elsewhere meanwhile is replaced. A machine that has a host stays there, whatever it is given.
 """
 
@@ -18,6 +18,10 @@ def find_obstacle(required: RequiredHosts, wished_host: str) -> Verdict | None:
         names = ", ".join(required.missing)
         message = f"VirtualDisk {names} is not there, so nobody knows on which host it will be; apply it"
         return Verdict(reason="DiskNotFound", message=message)
+    if required.missing_images:
+        names = ", ".join(required.missing_images)
+        message = f"VirtualImage {names} is not there, and not every host has every StoragePool; apply it"
+        return Verdict(reason="ImageNotFound", message=message)
     host = required.host or wished_host
     if required.host and wished_host and required.host != wished_host:
         names = ", ".join(required.by_host[required.host])
@@ -35,7 +39,10 @@ def _pool_message(required: RequiredHosts, host: str) -> str:
     there = ", ".join(sorted(required.allowed or ())) or "none"
     where = f"the machine is to be on host {host}, which" if host else "no host"
     verb = "lacks a StoragePool" if host else "has every StoragePool"
-    return f"{where} {verb} that its disks name; hosts that have all of them: {there}; change a pool's spec.hosts, or a disk's pool"
+    return (
+        f"{where} {verb} that its disks, VirtualDisks and images name; hosts that have all of them: {there}; change a pool's spec.hosts,"
+        " or the pool that one of them names"
+    )
 
 
 def find_hosts(required: RequiredHosts) -> tuple[str, ...]:

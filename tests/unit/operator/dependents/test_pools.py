@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.operator.cluster import TWO, Cluster, play
-from tests.unit.operator.dependents.stories import DATA, DISKS, POOLS, Story, disk, pool
+from tests.unit.operator.cluster import TWO, Cluster, machine, play
+from tests.unit.operator.dependents.stories import DATA, DEBIAN, DISKS, IMAGES, POOLS, Story, disk, image, pool
 from xvirt.operator.runtime.resources import NODES, Key
 
 
@@ -58,5 +58,25 @@ def test_a_host_that_comes_later_gets_the_pools(tmp_path: Path) -> None:
             await cluster.until(lambda: told.hosts(POOLS, fast) == {"node-a": "Active"})
             cluster.add_node("node-b")
             await cluster.until(lambda: told.hosts(POOLS, fast) == dict.fromkeys(TWO, "Active"))
+
+    play(tmp_path, story, TWO)
+
+
+def test_a_machine_whose_image_comes_later_waits_and_goes_where_its_pool_is(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        told = Story(cluster)
+        cluster.server.write(POOLS, pool(tmp_path / "fast", hosts=["node-b"]))
+        async with cluster.operator():
+            cluster.create(machine(disks=[{"name": "root", "source": {"image": "debian"}}]))
+            await cluster.until(
+                lambda: cluster.condition("Ready").get("reason") == "ImageNotFound", "it never said that it waits"
+            )
+            assert not cluster.status().get("nodeName")
+            late = image()
+            late["spec"]["pool"] = "fast"
+            cluster.server.write(IMAGES, late)
+            await cluster.running()
+            assert cluster.status()["nodeName"] == "node-b"
+            await told.is_ready(IMAGES, DEBIAN)
 
     play(tmp_path, story, TWO)

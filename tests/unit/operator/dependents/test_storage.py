@@ -83,6 +83,22 @@ def test_pools_of_disks_and_images_that_are_nowhere_yet_bind_their_machine() -> 
     assert (found.host, found.allowed) == ("node-a", None), "it is there: what its pool says now is no matter"
 
 
+def test_an_image_that_is_not_there_is_waited_for_only_where_its_pool_could_bind_the_machine() -> None:
+    shelf = Shelf()
+    shelf.put_pool("everywhere")
+    web = machine("web", image="debian")
+    assert find_obstacle(shelf.storage.required(web), "") is None
+    shelf.put_pool("fast", "node-b")
+    obstacle = find_obstacle(shelf.storage.required(web), "")
+    assert obstacle is not None
+    assert obstacle.reason == "ImageNotFound"
+    assert obstacle.message.startswith("VirtualImage debian is not there")
+    shelf.put_image("debian", "fast")
+    required = shelf.storage.required(web)
+    assert find_obstacle(required, "") is None
+    assert find_hosts(required) == ("node-b",)
+
+
 def test_a_claim_on_a_new_disk_keeps_others_from_another_host_until_it_is_old() -> None:
     shelf = Shelf()
     shelf.put_disk("data")
