@@ -18,7 +18,7 @@ from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
 NETWORK, IMAGE, DISK, POOL = "VirtualNetwork", "VirtualImage", "VirtualDisk", "StoragePool"
 MACHINE = "VirtualMachine"
 REFERENCES = "references"
-"""Entry of a cached machine whose spec is packed."""
+"""Entry of a cached machine whose spec and status are packed."""
 
 
 class User(NamedTuple):

@@ -83,7 +83,7 @@ def read_dependent(traits: Traits, item: Mapping[str, Any]) -> Dependent:
         has_finalizer=FINALIZER in (metadata.get("finalizers") or ()),
         is_forced=(metadata.get("annotations") or {}).get(FORCE_DELETE_ANNOTATION) == "true",
         spec=part_of(item, "spec"),
-        status=KNOWN[traits.kind].part_of(part_of(item, "status")),
+        status=KNOWN[traits.kind].known_of(part_of(item, "status")),
     )
 
 

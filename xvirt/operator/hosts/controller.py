@@ -201,7 +201,7 @@ def _read_host(item: Object) -> HostRecord:
         is_made=(metadata.get("annotations") or {}).get(MADE_ANNOTATION) == "true",
         is_deleting=is_deleting(item),
         spec=item.get("spec") or {},
-        status=KNOWN["VirtualHost"].part_of(item.get("status") or {}),
+        status=KNOWN["VirtualHost"].known_of(item.get("status") or {}),
     )
 
 

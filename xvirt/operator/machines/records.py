@@ -83,7 +83,7 @@ def read_machine(item: Mapping[str, Any]) -> Machine:
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
         spec=part_of(item, "spec"),
-        status=KNOWN["VirtualMachine"].part_of(part_of(item, "status")),
+        status=KNOWN["VirtualMachine"].known_of(part_of(item, "status")),
     )
 
 

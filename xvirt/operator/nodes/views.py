@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from xvirt.model.exchange import ObjectView
+from xvirt.operator.kinds import KNOWN
 from xvirt.operator.names import APPLIED_ANNOTATION
 
 
@@ -45,6 +46,9 @@ def read_view(view: ObjectView) -> NodeView:
     ref, metadata = view.ref, view.document.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     status = view.document.get("status") or {}
+    # What a later node says more would be taken for a later operator's word, which nobody takes back.
+    if ref.kind in KNOWN:
+        status = KNOWN[ref.kind].known_of(status)
     return NodeView(
         key=ViewKey(sys.intern(ref.kind), sys.intern(ref.namespace), ref.name),
         uid=ref.uid,

@@ -25,7 +25,7 @@ class Known:
     fields: frozenset[str]
     conditions: frozenset[str]
 
-    def part_of(self, status: Mapping[str, Any]) -> Object:
+    def known_of(self, status: Mapping[str, Any]) -> Object:
         """Of a status, what is known."""
         found = {name: value for name, value in status.items() if name in self.fields}
         if self.strange_conditions(status):

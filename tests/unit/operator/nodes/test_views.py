@@ -38,6 +38,18 @@ def test_a_view_keeps_what_decisions_need_and_gives_the_status_back() -> None:
     assert (found.is_deleting, found.applied, found.status) == (True, "digest", status)
 
 
+def test_what_a_later_node_says_more_is_left_out() -> None:
+    """In the cluster's status it would look like a later operator's word, which this one never takes back."""
+    later = {"type": "Fenced", "status": "True"}
+    ready = {"type": "Ready", "status": "True"}
+    said = ObjectView(
+        ref=ObjectRef(kind="VirtualMachine", namespace="default", name="web", uid="u-1", authority="cluster"),
+        document={"status": {"powerState": "Running", "fencing": 1, "conditions": [ready, later]}},
+        token=Token(),
+    )
+    assert read_view(said).status == {"powerState": "Running", "conditions": [ready]}
+
+
 def test_a_document_without_anything_is_read_all_the_same() -> None:
     found = read_view(ObjectView(ref=ObjectRef(kind="X", name="x", uid="u"), document={}, token=Token()))
     assert (found.applied, found.status) == ("", {})

@@ -178,9 +178,9 @@ def test_fault_23_what_a_later_release_of_this_manager_has_written_stays(time: V
 def test_what_is_known_of_a_status_is_told_from_what_is_beyond_it() -> None:
     strange: Object = {"type": "Fenced"}
     ready: Object = {"type": "Ready"}
-    assert KNOWN.part_of({"phase": "Up", "fencing": 1}) == {"phase": "Up"}
-    assert KNOWN.part_of({"conditions": [ready, strange]}) == {"conditions": [ready]}
-    assert KNOWN.part_of({}) == {}
+    assert KNOWN.known_of({"phase": "Up", "fencing": 1}) == {"phase": "Up"}
+    assert KNOWN.known_of({"conditions": [ready, strange]}) == {"conditions": [ready]}
+    assert KNOWN.known_of({}) == {}
 
 
 def test_objects_that_are_gone_are_forgotten(time: VirtualTime) -> None:
