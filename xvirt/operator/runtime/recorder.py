@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 QUEUE_MAX = 1000
 """Events that wait to be sent; more are dropped and counted."""
+PASSING_MAX = 500
+"""Of those, passing news and counts: warnings and what happened for good find room whatever else happens."""
 KNOWN_MAX = 4000
 """(object, reason, message) that are remembered, to count what is said again."""
 SAME_WITHIN_S = 600.0
@@ -26,7 +28,7 @@ COUNT_INTERVAL_S = 60.0
 """How often a growing count is written."""
 OBJECT_BURST_MAX = 10
 OBJECT_REFILL_S = 60.0
-"""Different events of one object: a burst, then one in this time."""
+"""Different events of one object: a burst, then one in this time; passing news count apart from all others."""
 SENDERS = 4
 SEND_INTERVAL_S = 0.1
 """Of one sender, after each event: 40 a second at most, and no fewer than a slow API server lets through."""
@@ -46,7 +48,10 @@ class _Series:
 
 
 class Recorder:
-    """Makes events.k8s.io/v1 Events. `record` only notes; `run` sends until cancelled."""
+    """Makes events.k8s.io/v1 Events. `record` only notes; `run` sends until cancelled.
+
+    Two queues: passing news and counts are sent when nothing else waits.
+    """
 
     def __init__(self, client: ApiClient, controller: str, instance: str) -> None:
         """`controller` is a name like `xvirt.io/operator`, `instance` the process."""
@@ -54,8 +59,9 @@ class Recorder:
         self._controller = controller
         self._instance = instance[:128]
         self._series: collections.OrderedDict[tuple[str, ...], _Series] = collections.OrderedDict()
-        self._tokens: collections.OrderedDict[str, tuple[float, float]] = collections.OrderedDict()
+        self._tokens: collections.OrderedDict[tuple[str, bool], tuple[float, float]] = collections.OrderedDict()
         self._due: collections.OrderedDict[tuple[str, ...], None] = collections.OrderedDict()
+        self._due_later: collections.OrderedDict[tuple[str, ...], None] = collections.OrderedDict()
         self._wake = asyncio.Event()
         self._number = 0
 
@@ -68,9 +74,10 @@ class Recorder:
         action: str = "Reconcile",
         *,
         regarding: Mapping[str, Any] | None = None,
+        is_passing: bool = False,
     ) -> None:
         """Tell of an object. `kind` is Normal or Warning, `reason` and `action` CamelCase, stable, for machines. `regarding`: what the
-        Event stands with instead, where the object's own namespace takes none."""
+        Event stands with instead, where the object's own namespace takes none. `is_passing`: it may be lost where much happens at once."""
         now_s = self._client.clock.monotonic_s()
         name = (uid_of(about), kind, reason, message)
         series = self._series.get(name)
@@ -79,7 +86,8 @@ class Recorder:
             series.last = format_micro_time(self._client.clock.wall())
             self._client.metrics.events.labels("counted").inc()
             return
-        if len(self._due) >= QUEUE_MAX or not self._take_token(uid_of(about) or str(key_of(about)), now_s):
+        who = uid_of(about) or str(key_of(about))
+        if not self._has_room(is_passing=is_passing) or not self._take_token((who, is_passing), now_s):
             self._client.metrics.events.labels("dropped").inc()
             return
         document = self._document(regarding or about, kind, reason, message, action)
@@ -89,14 +97,18 @@ class Recorder:
         self._series.move_to_end(name)
         while len(self._series) > KNOWN_MAX:
             self._series.popitem(last=False)
-        self._due[name] = None
+        (self._due_later if is_passing else self._due)[name] = None
         self._wake.set()
 
-    def _take_token(self, uid: str, now_s: float) -> bool:
-        tokens, since_s = self._tokens.pop(uid, (float(OBJECT_BURST_MAX), now_s))
+    def _has_room(self, *, is_passing: bool) -> bool:
+        has_any = len(self._due) + len(self._due_later) < QUEUE_MAX
+        return has_any and not (is_passing and len(self._due_later) >= PASSING_MAX)
+
+    def _take_token(self, whose: tuple[str, bool], now_s: float) -> bool:
+        tokens, since_s = self._tokens.pop(whose, (float(OBJECT_BURST_MAX), now_s))
         tokens = min(OBJECT_BURST_MAX, tokens + (now_s - since_s) / OBJECT_REFILL_S)
         is_free = tokens >= 1
-        self._tokens[uid] = (tokens - 1 if is_free else tokens, now_s)
+        self._tokens[whose] = (tokens - 1 if is_free else tokens, now_s)
         while len(self._tokens) > KNOWN_MAX:
             self._tokens.popitem(last=False)
         return is_free
@@ -130,8 +142,8 @@ class Recorder:
     async def _send_for_ever(self) -> None:
         while True:
             await self._wake.wait()
-            while self._due:
-                name, _ = self._due.popitem(last=False)
+            while due := self._due or self._due_later:
+                name, _ = due.popitem(last=False)
                 series = self._series.get(name)
                 if series is not None:
                     await self._send(series)
@@ -143,8 +155,10 @@ class Recorder:
             await asyncio.sleep(COUNT_INTERVAL_S)
             now_s = self._client.clock.monotonic_s()
             for name, series in self._series.items():
+                if not self._has_room(is_passing=True):
+                    break
                 if series.count > series.written > 0 and now_s - series.written_s >= COUNT_INTERVAL_S:
-                    self._due[name] = None
+                    self._due_later[name] = None
                     self._wake.set()
 
     async def _send(self, series: _Series) -> None:

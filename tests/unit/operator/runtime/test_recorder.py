@@ -16,6 +16,7 @@ from xvirt.operator.runtime.recorder import (
     NOTE_BYTES_MAX,
     OBJECT_BURST_MAX,
     OBJECT_REFILL_S,
+    PASSING_MAX,
     QUEUE_MAX,
     SAME_WITHIN_S,
     SENDERS,
@@ -183,5 +184,58 @@ def test_events_that_the_server_does_not_answer_hold_up_no_others_but_their_own_
             recorder.record(item, "Normal", "Started", "started")
         await asyncio.sleep(5)
         assert len(_events(world)) == 20
+
+    _run(time, main)
+
+
+def test_however_much_passes_what_happened_for_good_finds_room_and_goes_first(time: VirtualTime) -> None:
+    async def main(world: World, recorder: Recorder) -> None:
+        things = [world.write(f"thing-{number}") for number in range(QUEUE_MAX)]
+        for item in things:
+            recorder.record(item, "Normal", "Started", "started", is_passing=True)
+        assert _outcomes(world, "dropped") == QUEUE_MAX - PASSING_MAX
+        for item in things[:PASSING_MAX]:
+            recorder.record(item, "Warning", "LeftBehind", "a volume may be left")
+        assert _outcomes(world, "dropped") == QUEUE_MAX - PASSING_MAX
+        await asyncio.sleep(200)
+        reasons = [
+            event["reason"]
+            for event in sorted(_events(world), key=lambda event: int(event["metadata"]["resourceVersion"]))
+        ]
+        assert reasons == ["LeftBehind"] * PASSING_MAX + ["Started"] * PASSING_MAX
+
+    _run(time, main)
+
+
+def test_an_object_with_much_passing_news_still_tells_what_happened_for_good(time: VirtualTime) -> None:
+    async def main(world: World, recorder: Recorder) -> None:
+        noisy = world.write("noisy")
+        for number in range(100):
+            recorder.record(noisy, "Normal", "ChangedLive", f"number {number}", is_passing=True)
+        recorder.record(noisy, "Normal", "VolumeRetained", "a volume stays")
+        await asyncio.sleep(10)
+        assert len(_events(world)) == OBJECT_BURST_MAX + 1
+        assert "VolumeRetained" in {event["reason"] for event in _events(world)}
+
+    _run(time, main)
+
+
+def test_counts_of_what_is_said_again_leave_room_for_what_is_new(time: VirtualTime) -> None:
+    async def main(world: World, recorder: Recorder) -> None:
+        things = [world.write(f"thing-{number}") for number in range(QUEUE_MAX)]
+        for item in things:
+            recorder.record(item, "Warning", "ProbeFailed", "no answer")
+        await asyncio.sleep(2 * COUNT_INTERVAL_S)
+        for item in things:
+            recorder.record(item, "Warning", "ProbeFailed", "no answer")
+        world.server.faults.blackhole("PATCH")
+        await asyncio.sleep(COUNT_INTERVAL_S + 1)
+        for item in things[:PASSING_MAX]:
+            recorder.record(item, "Warning", "LeftBehind", "a volume may be left")
+        assert _outcomes(world, "dropped") == 0
+        world.server.faults.heal()
+        await asyncio.sleep(10 * COUNT_INTERVAL_S)
+        counts = [event["series"]["count"] for event in _events(world) if event["reason"] == "ProbeFailed"]
+        assert counts == [2] * QUEUE_MAX
 
     _run(time, main)
