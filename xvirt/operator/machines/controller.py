@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from xvirt.model.errors import XvirtError
 from xvirt.model.exchange import SecretContent
+from xvirt.model.machine.status import PowerState
 from xvirt.model.secrets import parse_secret
 from xvirt.operator.conditions import Status
 from xvirt.operator.dependents.references import RequiredHosts
@@ -29,7 +30,7 @@ from xvirt.operator.machines.decide import (
     deletion_subject,
 )
 from xvirt.operator.machines.document import DEFAULT_PROFILE, Declared, digest_of, document_of, secret_names
-from xvirt.operator.machines.history import ENTRIES, find_news
+from xvirt.operator.machines.history import ENTRIES, find_news, read_power
 from xvirt.operator.machines.holder import HolderSettings, find_needs, holder_digest, holder_document
 from xvirt.operator.machines.outside import OutsideHosts
 from xvirt.operator.machines.placing import find_hosts
@@ -90,7 +91,7 @@ class MachineParts:
 
 @dataclasses.dataclass
 class _Memo:
-    """What this process remembers of one machine (by uid)."""
+    """What this process remembers of one machine (by uid). `last_power`: the last one that was known; None: none yet."""
 
     delivered: Delivery | None = None
     is_made: bool = False
@@ -99,6 +100,7 @@ class _Memo:
     holders: Tries = dataclasses.field(default_factory=Tries)
     patience: Patience = dataclasses.field(default_factory=Patience)
     fresh_version: str = ""
+    last_power: PowerState | None = None
 
 
 class MachineController:
@@ -127,6 +129,7 @@ class MachineController:
         await self._parts.secrets.know(secrets_of(item))
         item = unpack(self._parts.machines.get(key) or item)
         memo = self._memos.setdefault(uid_of(item), _Memo())
+        memo.last_power = read_power(item["status"]) or memo.last_power
         scene = self._scene(item, memo)
         decision = decide(scene)
         if isinstance(decision.effect, PutStatus):
@@ -146,7 +149,7 @@ class MachineController:
         return self._later(decision)
 
     def _tell_news(self, item: Object, status: Status, memo: _Memo) -> None:
-        for news in find_news(item["status"], status, is_made=memo.is_made):
+        for news in find_news(item["status"], status, is_made=memo.is_made, last_power=memo.last_power):
             memo.is_made = memo.is_made and news.reason not in ENTRIES
             self._parts.teller.mention(item, news.kind, news.reason, news.message)
 

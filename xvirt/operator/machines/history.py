@@ -1,7 +1,9 @@
 """What of a machine's life becomes an Event of the cluster, read from its status as it is written. Pure.
 
-Created, Started, Stopped, Crashed, Paused, Resumed, Saved, RestartRequired; what nodes tell themselves is `telling`'s. A status tells what has become of it also where its node's word was missed. On its way to Running a machine has one Event, `Started`, because
-each is a write to the API server.
+Created, Started, Stopped, Crashed, Paused, Resumed, Saved, RestartRequired; what nodes tell themselves is `telling`'s. A status tells what
+has become of a machine also where its node's word was missed, and while its host was away: where the one before says Unknown, it is
+compared with the last power that this operator knows of. On its way to Running a machine has one Event, `Started`, because each is a write
+to the API server.
 """
 
 from __future__ import annotations
@@ -25,14 +27,18 @@ class News(NamedTuple):
     message: str
 
 
-def find_news(before: Mapping[str, Any], after: Mapping[str, Any], *, is_made: bool) -> tuple[News, ...]:
-    """What a status tells that the one before did not. `is_made`: this operator has had the machine made since that one."""
-    told = (_power_news(before, after, is_made=is_made), _restart_news(before, after))
+def find_news(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, is_made: bool, last_power: PowerState | None = None
+) -> tuple[News, ...]:
+    """What a status tells that the one before did not. `is_made`: this operator has had the machine made since that one. `last_power`:
+    what it knew last of the machine's power, for where that one does not say."""
+    old = read_power(before) or last_power
+    told = (_power_news(old, after, is_made=is_made), _restart_news(before, after))
     return tuple(news for news in told if news is not None)
 
 
-def _power_news(before: Mapping[str, Any], after: Mapping[str, Any], *, is_made: bool) -> News | None:
-    old, new = _power(before), _power(after)
+def _power_news(old: PowerState | None, after: Mapping[str, Any], *, is_made: bool) -> News | None:
+    new = read_power(after)
     host, why = f"host {after.get('nodeName')}", str(after.get("powerReason") or "")
     if is_made:
         if new is PowerState.RUNNING:
@@ -62,8 +68,8 @@ def _restart_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> News |
     return News("Normal", "RestartRequired", str(new.get("message") or "some fields wait for a restart"))
 
 
-def _power(status: Mapping[str, Any]) -> PowerState | None:
-    """None where nothing is known of it."""
+def read_power(status: Mapping[str, Any]) -> PowerState | None:
+    """What a status says of the machine's power; None where nothing is known of it."""
     word = status.get("powerState")
     known = {state.value: state for state in PowerState if state is not PowerState.UNKNOWN}
     return known.get(str(word))

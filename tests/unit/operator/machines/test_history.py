@@ -10,6 +10,7 @@ import pytest
 from nodeplugin.plan.step import DomainStep
 from tests.unit.operator.machines.scenes import condition, placed, running, starting
 from xvirt.model.exchange import Verb
+from xvirt.model.machine.status import PowerState
 from xvirt.operator.machines.history import ENTRIES, find_news
 from xvirt.operator.telling import PASSING
 
@@ -48,6 +49,26 @@ def test_what_becomes_of_a_machine_is_told_once_and_what_nobody_knows_is_not(
     before: str, after: str, told: list[str]
 ) -> None:
     assert reasons(power(before), power(after)) == told
+
+
+@pytest.mark.parametrize(
+    ("known", "after", "told"),
+    [
+        (PowerState.RUNNING, "Stopped", ["Stopped"]),
+        (PowerState.RUNNING, "Crashed", ["Crashed"]),
+        (PowerState.STOPPED, "Running", ["Started"]),
+        (PowerState.PAUSED, "Running", ["Resumed"]),
+        (PowerState.RUNNING, "Running", []),
+        (PowerState.STOPPED, "Stopped", []),
+        (PowerState.RUNNING, "Unknown", []),
+        (None, "Stopped", []),
+    ],
+)
+def test_what_became_of_a_machine_while_nobody_knew_is_told_by_what_was_known_last(
+    known: PowerState | None, after: str, told: list[str]
+) -> None:
+    found = find_news(power("Unknown"), power(after), is_made=False, last_power=known)
+    assert [news.reason for news in found] == told
 
 
 def test_a_machine_that_comes_to_run_has_one_event_with_its_host() -> None:
