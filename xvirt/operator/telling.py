@@ -39,17 +39,20 @@ class Teller:
         self._recorder = recorder
         self._namespaces = namespaces
 
-    def relay(self, item: Mapping[str, Any], host: str, event: Event) -> None:
-        """Tell what a host told of an object, where it is worth an Event."""
+    def relay(self, item: Mapping[str, Any], host: str, event: Event, *, node_uid: str) -> None:
+        """Tell what a host told of an object, where it is worth an Event. `node_uid`: what hosts call the object by. Of another one that
+        had its name, and is gone, what happened for good is told with that one's uid."""
+        is_own = event.ref.uid == node_uid
         if event.type is not EventType.NORMAL or event.reason in FOR_GOOD:
-            self.tell(item, event.type.value, event.reason, f"{host}: {event.message}")
-        elif event.reason in PASSING:
+            about = item if is_own else _namesake(item, event.ref.uid)
+            self.tell(about, event.type.value, event.reason, f"{host}: {event.message}")
+        elif is_own and event.reason in PASSING:
             self.mention(item, event.type.value, PASSING[event.reason], f"{host}: {event.message}")
 
     def mention(self, item: Mapping[str, Any], kind: str, reason: str, message: str) -> None:
         """Tell what nobody needs to know once the object's namespace goes."""
         if self._find_ending(key_of(item).namespace) is None:
-            self._recorder.record(item, kind, reason, message)
+            self._recorder.record(item, kind, reason, message, is_passing=kind == EventType.NORMAL.value)
 
     def tell(self, item: Mapping[str, Any], kind: str, reason: str, message: str, action: str = "Reconcile") -> None:
         """As `Recorder.record`."""
@@ -66,3 +69,12 @@ class Teller:
         """The namespace, where it is being deleted."""
         namespace = self._namespaces.get(Key("", name)) if name else None
         return namespace if namespace is not None and is_deleting(namespace) else None
+
+
+def _namesake(item: Mapping[str, Any], uid: str) -> Object:
+    key = key_of(item)
+    return {
+        "apiVersion": item.get("apiVersion"),
+        "kind": item.get("kind"),
+        "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
+    }

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.unit.operator.cluster import VM, Cluster, machine, play
+from tests.unit.operator.dependents.stories import DATA, DISKS, Story, disk
+from xvirt.model.exchange import Event, EventType, ObjectRef
+from xvirt.operator.operator import Operator
 from xvirt.operator.runtime.recorder import OBJECT_BURST_MAX, SEND_INTERVAL_S
 
 WRITES_MAX = 6
@@ -121,5 +126,99 @@ def test_what_a_node_tells_of_a_machine_that_is_gone_is_nothing(tmp_path: Path) 
             await cluster.gone(VM)
             await cluster.rest(10.0 + SEND_INTERVAL_S)
             assert len(cluster.events()) == before
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(("act", "why"), [("crash", "crashed"), ("guest_poweroff", "shutdown")])
+def test_what_became_of_a_machine_while_its_host_was_away_is_told_once_it_is_back(
+    tmp_path: Path, act: str, why: str
+) -> None:
+    async def story(cluster: Cluster) -> None:
+        host = cluster.hosts["node-a"]
+        uid = cluster.create(machine(runStrategy="Manual"))["metadata"]["uid"]
+        async with cluster.operator():
+            await cluster.running()
+            host.world.hypervisor.start_domain(uid)
+            host.converge_soon()
+            await cluster.until(lambda: cluster.status().get("powerState") == "Running")
+            host.go_away()
+            await cluster.until(lambda: cluster.status().get("powerState") == "Unknown")
+            getattr(host.world.hypervisor, act)(uid)
+            host.come_back()
+            host.converge_soon()
+            await cluster.until(lambda: cluster.events("Stopped"))
+            await cluster.calm()
+            assert [note for reason, note in told(cluster) if reason == "Stopped"] == [f"host node-a: stopped ({why})"]
+
+    play(tmp_path, story)
+
+
+def _tell(operator: Operator, kind: str, name: str, uid: str) -> None:
+    """A host's passing word and its word for good."""
+    links = operator.links
+    assert links is not None
+    for reason in ("Restarting", "VolumeRetained"):
+        ref = ObjectRef(kind=kind, namespace="default", name=name, uid=uid)
+        links.event_seen("node-a", Event(ref=ref, type=EventType.NORMAL, reason=reason, message=f"of {uid}"))
+
+
+def _said(cluster: Cluster) -> set[tuple[str, str, str]]:
+    found = [event for event in cluster.events() if event["reason"] in ("Restarting", "VolumeRetained")]
+    return {(event["reason"], event["note"], event["regarding"]["uid"]) for event in found}
+
+
+def test_what_a_host_tells_of_an_earlier_machine_of_the_name_is_not_told_of_the_new_one(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        uid = cluster.create(machine())["metadata"]["uid"]
+        async with cluster.operator() as operator:
+            await cluster.running()
+            _tell(operator, "VirtualMachine", "web", "the-earlier")
+            _tell(operator, "VirtualMachine", "web", uid)
+            await cluster.calm()
+            assert _said(cluster) == {
+                ("VolumeRetained", "node-a: of the-earlier", "the-earlier"),
+                ("Restarting", f"node-a: of {uid}", uid),
+                ("VolumeRetained", f"node-a: of {uid}", uid),
+            }
+
+    play(tmp_path, story)
+
+
+def test_what_a_host_tells_of_an_earlier_disk_of_the_name_is_not_told_of_the_new_one(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.server.write(DISKS, disk(host="node-a"))
+        async with cluster.operator() as operator:
+            await Story(cluster).is_ready(DISKS, DATA, "Ready")
+            uid = cluster.need(DISKS, DATA)["metadata"]["uid"]
+            _tell(operator, "VirtualDisk", "data", "the-earlier")
+            _tell(operator, "VirtualDisk", "data", uid)
+            await cluster.calm()
+            assert _said(cluster) == {
+                ("VolumeRetained", "node-a: of the-earlier", "the-earlier"),
+                ("Restarting", f"node-a: of {uid}", uid),
+                ("VolumeRetained", f"node-a: of {uid}", uid),
+            }
+
+    play(tmp_path, story)
+
+
+def test_a_machine_that_was_taken_over_is_known_by_what_its_host_calls_it(tmp_path: Path) -> None:
+    async def story(cluster: Cluster) -> None:
+        uuid = cluster.create(machine(deletionPolicy="Detach"))["metadata"]["uid"]
+        async with cluster.operator() as operator:
+            await cluster.running()
+            cluster.delete()
+            await cluster.gone()
+            made = cluster.create(machine(placement={"host": "node-a"}, annotations={"xvirt.io/adopt-domain": uuid}))
+            await cluster.running()
+            assert cluster.status()["uuid"] == uuid
+            _tell(operator, "VirtualMachine", "web", uuid)
+            await cluster.calm()
+            uid = made["metadata"]["uid"]
+            assert _said(cluster) == {
+                ("Restarting", f"node-a: of {uuid}", uid),
+                ("VolumeRetained", f"node-a: of {uuid}", uid),
+            }
 
     play(tmp_path, story)

@@ -13,7 +13,7 @@ from xvirt.operator.nodes.views import NodeView
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.controller import Controller, ControllerOptions
 from xvirt.operator.runtime.queue import Priority
-from xvirt.operator.runtime.resources import Key, Object, key_of
+from xvirt.operator.runtime.resources import Key, Object, key_of, uid_of
 
 BY_PLACE, BY_NAMESPACE = "place", "namespace"
 """Indexes of the caches of dependents: by recorded host, by namespace."""
@@ -112,7 +112,7 @@ class DependentQueues:
             return
         item = self._cache.get(Key(event.ref.namespace, event.ref.name))
         if item is not None:
-            self._parts.teller.relay(item, host, event)
+            self._parts.teller.relay(item, host, event, node_uid=uid_of(item))
 
     def _enqueue(self, items: Iterable[Object]) -> None:
         for item in items:

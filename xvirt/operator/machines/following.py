@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from xvirt.model.exchange import Event
 from xvirt.operator.dependents.needs import DISK, Needs, host_of
 from xvirt.operator.machines.controller import KIND, MachineParts
-from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET
+from xvirt.operator.machines.records import read_machine
+from xvirt.operator.machines.shapes import BY_HOST, BY_NAMESPACE, BY_SECRET, unpack
 from xvirt.operator.names import PROFILE_LABEL, VM_NAME_LABEL
 from xvirt.operator.nodes.views import NodeView
 from xvirt.operator.readings import part_of
 from xvirt.operator.runtime.cache import Cache
 from xvirt.operator.runtime.controller import Controller
 from xvirt.operator.runtime.queue import Priority
-from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of
+from xvirt.operator.runtime.resources import Key, Object, is_deleting, key_of, uid_of
 
 
 class MachineFollower:
@@ -97,7 +98,9 @@ class MachineFollower:
             return
         item = self._parts.machines.get(Key(event.ref.namespace, event.ref.name))
         if item is not None:
-            self._parts.teller.relay(item, host, event)
+            is_own = event.ref.uid == uid_of(item)
+            node_uid = event.ref.uid if is_own else read_machine(unpack(item)).node_uid
+            self._parts.teller.relay(item, host, event, node_uid=node_uid)
 
     def _enqueue(self, items: list[Object]) -> None:
         for item in items:
