@@ -87,7 +87,21 @@ class Observer:
             off_elapsed_s=self._timers.off_elapsed_s(stored.uid),
             detaches=self._timers.detaches(stored.uid),
             unplugged=self._unplugged(live.facts.nics) if live else frozenset(),
+            places={} if stored.deletion is Deletion.NONE else self._host.index.places(),
+            hidden=self._hidden(stored, volumes) if stored.run.garbage else {},
         )
+
+    def _hidden(self, stored: StoredObject, volumes: Mapping[str, VolumeFacts | None]) -> dict[str, Obstacle]:
+        """Volumes that are to go yet and that cannot be seen, because their pool cannot be."""
+        names = {place.directory: name for name, place in self._host.index.places().items()}
+        found = {}
+        for path, _ in stored.run.garbage:
+            directory = os.path.dirname(path)
+            unknown = Obstacle("PoolNotFound", f"no pool has the directory {directory} any more")
+            pool = self.pool_place(names[directory]) if directory in names else unknown
+            if volumes.get(path) is None and isinstance(pool, Obstacle):
+                found[path] = pool
+        return found
 
     def _unplugged(self, nics: Iterable[NicFacts]) -> frozenset[str]:
         """Aliases of the NICs whose network runs and does not know them. The index may be older than the network, and lack it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from nodeplugin.clock import Clock
 from nodeplugin.converge.hub import Hub
-from nodeplugin.plan.outcome import kept_message
+from nodeplugin.plan.outcome import Kept, kept_message
 from nodeplugin.records import StoredObject
 from nodeplugin.store import Store
 from xvirt.model.codec import decode, encode
@@ -59,10 +59,10 @@ class Recorder:
             event = dataclasses.replace(event, first_seen=event.last_seen)
         self._hub.event_seen(event)
 
-    def tell_kept(self, stored: StoredObject, paths: Sequence[str]) -> None:
+    def tell_kept(self, stored: StoredObject, kept: Sequence[Kept]) -> None:
         """Tell of volumes that outlive their object, of all at once: events of one object are few."""
-        if paths:
-            self.tell(stored, EventType.NORMAL, "VolumeRetained", kept_message(paths))
+        if kept:
+            self.tell(stored, EventType.NORMAL, "VolumeRetained", kept_message(kept))
 
     def fail(self, stored: StoredObject, error: XvirtError) -> None:
         """Tell of an error."""

@@ -14,7 +14,7 @@ from nodeplugin.hypervisor.port import PoolSpace
 from nodeplugin.images.port import TransferFacts
 from nodeplugin.plan.network import plan_network, plan_network_removal
 from nodeplugin.plan.observation import NetworkObservation, PoolObservation, VolumeObservation
-from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.outcome import Plan
 from nodeplugin.plan.pool import plan_pool, plan_pool_removal
 from nodeplugin.plan.status import (
     Verdict,
@@ -33,7 +33,6 @@ from nodeplugin.plan.volume import (
     plan_virtual_disk,
     plan_virtual_image,
     plan_volume_removal,
-    volume_path,
 )
 from nodeplugin.records import Deletion, StoredObject
 from nodeplugin.steps.run import run_step
@@ -186,13 +185,13 @@ def _kinds(host: Host, observer: Observer) -> dict[str, Kind]:
             plan=lambda stored, resource, seen: plan_virtual_disk(
                 stored, resource.spec, seen, host.index.use_by_others(stored.uid)
             ),
-            plan_removal=_plan_volume_removal,
+            plan_removal=lambda stored, resource, seen: plan_volume_removal(stored, resource.spec, seen),
             describe=_describe_volume,
         ),
         "VirtualImage": Kind(
             observe=observer.volume,
             plan=lambda stored, resource, seen: plan_virtual_image(stored, resource.spec, seen),
-            plan_removal=_plan_volume_removal,
+            plan_removal=lambda stored, resource, seen: plan_volume_removal(stored, resource.spec, seen),
             describe=_describe_volume,
         ),
         "VirtualNetwork": Kind(
@@ -210,14 +209,6 @@ def _kinds(host: Host, observer: Observer) -> dict[str, Kind]:
             ready_word="Active",
         ),
     }
-
-
-def _plan_volume_removal(stored: StoredObject, resource: Resource, observed: VolumeObservation) -> Plan:
-    pool = observed.references.pools[resource.spec.pool]
-    if isinstance(pool, Obstacle):
-        return Plan(is_gone=True) if pool.reason == "PoolNotFound" else Plan(waiting=(pool,))
-    path = volume_path(stored, resource.spec, pool)
-    return plan_volume_removal(resource.spec.deletion_policy, path, resource.spec.format.value, observed)
 
 
 def _describe_volume(

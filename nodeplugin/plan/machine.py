@@ -341,11 +341,11 @@ def plan_stop(desired: MachineDesired, observed: MachineObservation) -> _Power:
 def _plan_garbage(
     desired: MachineDesired, observed: MachineObservation, intent: Intent, has_obstacles: bool
 ) -> tuple[Step, ...]:
-    """Volumes of removed declarations with policy Delete, once neither this domain nor another has them."""
+    """Volumes of removed declarations with policy Delete, once their pool is there and neither this domain nor another has them."""
     if has_obstacles:
         return ()
     wanted = {backing.path for backing in intent.disks.values()}
-    held = set(observed.host_use.paths) | wanted
+    held = set(observed.host_use.paths) | set(observed.hidden) | wanted
     for definition in (observed.live, observed.config):
         held |= {disk.path for disk in definition.facts.disks if disk.path} if definition else set()
     return tuple(

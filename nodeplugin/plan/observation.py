@@ -96,6 +96,8 @@ class MachineObservation:
     `volumes` maps the paths that the machine would use to facts (None: not there). `stop`: to power off;
     `detaches`: alias -> to release that device; `off_elapsed_s`: since the domain was first seen off.
     `unplugged`: aliases of NICs that their network does not know (any more): their taps are in no bridge.
+    `hidden`: volumes of removed declarations that are to go yet, and why they cannot be seen. `places`, of a machine that is being
+    deleted: where pools lie, whether or not they can be used.
     """
 
     domain: DomainRecord | None
@@ -112,6 +114,8 @@ class MachineObservation:
     off_elapsed_s: float = 0.0
     detaches: Mapping[str, Asked] = dataclasses.field(default_factory=dict)
     unplugged: frozenset[str] = frozenset()
+    places: Mapping[str, PoolPlace] = dataclasses.field(default_factory=dict)
+    hidden: Mapping[str, Obstacle] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from nodeplugin.hypervisor.port import VolumeFacts
 from nodeplugin.images.port import ImageRequest, Origin, TransferFacts, TransferState, Trust
 from nodeplugin.plan.observation import HostUse, VolumeObservation
-from nodeplugin.plan.outcome import Obstacle, Plan
+from nodeplugin.plan.outcome import Kept, Obstacle, Plan, in_use
 from nodeplugin.plan.place import PoolPlace, find_place_obstacle
 from nodeplugin.plan.step import CancelImport, DeleteVolume, GrowVolume, ImportImage, ResizeDisk, Step
 from nodeplugin.plan.storage import (
@@ -204,16 +204,25 @@ def _find_transfer(stored: StoredObject, request: ImageRequest, transfer: Transf
     return Obstacle(_BUSY_REASONS[request.origin], messages.get(transfer.state, f"{request.shown} is being fetched"))
 
 
-def plan_volume_removal(policy: DiskDeletionPolicy, path: str, volume_format: str, observed: VolumeObservation) -> Plan:
+def plan_volume_removal(
+    stored: StoredObject, spec: VirtualDiskSpec | VirtualImageSpec, observed: VolumeObservation
+) -> Plan:
     """Steps to the end of a VirtualDisk or VirtualImage; blocked while anything uses its volume. A transfer ends first: it could
-    bring the volume back."""
+    bring the volume back. A volume that was there and cannot be seen may stay."""
+    pool = observed.references.pools[spec.pool]
+    seen = str(stored.status.get("path") or "")
+    if isinstance(pool, Obstacle):
+        if pool.reason != "PoolNotFound":
+            return Plan(waiting=(pool,))
+        return Plan(is_gone=True, kept=(Kept(seen, is_hidden=True),) if seen else ())
     if observed.transfer is not None:
         return Plan(steps=(CancelImport(uid=observed.uid),))
+    path, is_retained = volume_path(stored, spec, pool), spec.deletion_policy is DiskDeletionPolicy.RETAIN
+    was_made = path in (seen, *stored.run.expected)
     if observed.volume is None:
-        return Plan(is_gone=True)
-    if policy is DiskDeletionPolicy.RETAIN:
-        return Plan(is_gone=True, kept=(path,))
+        return Plan(is_gone=True, kept=(Kept(path, is_hidden=True),) if is_retained and was_made else ())
+    if is_retained:
+        return Plan(is_gone=True, kept=(Kept(path),))
     if observed.users:
-        message = f"volume {path} is used by {', '.join(observed.users)}; it is deleted once they are gone"
-        return Plan(waiting=(Obstacle("InUse", message),))
-    return Plan(steps=(DeleteVolume(path=path, format=volume_format),))
+        return Plan(waiting=(in_use(path, observed.users),))
+    return Plan(steps=(DeleteVolume(path=path, format=spec.format.value),))

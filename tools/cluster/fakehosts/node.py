@@ -16,7 +16,7 @@ from nodeplugin.converge.hub import may_see
 from nodeplugin.converge.operations import check_verb, request_change
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
-from nodeplugin.plan.outcome import kept_message
+from nodeplugin.plan.outcome import Kept, kept_message
 from nodeplugin.records import Deletion, RunRecord, StoredObject
 from nodeplugin.store import Tombstone
 from tools.cluster.fakehosts.answers import (
@@ -283,7 +283,7 @@ class FakeNode:
             self._tell_event(stored, "ReleaseDomain", f"leave domain {stored.uid} as it is, without xVirt's mark")
             return
         self._domains.pop(stored.uid, None)
-        kept = [path_of(name) for name in self._volumes.end(stored)]
+        kept = [Kept(path_of(name)) for name in self._volumes.end(stored)]
         if kept:
             self._tell_event(stored, "VolumeRetained", kept_message(kept))
         self._settle_unready()
