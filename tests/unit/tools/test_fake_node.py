@@ -12,6 +12,7 @@ import pytest
 from nodeplugin.api import NodeApi, WatchSubscription
 from tests.unit.nodeplugin.world import World
 from tools.cluster.fakehosts import FakeNode
+from tools.cluster.fakehosts.volumes import path_of
 from xvirt import API_VERSION
 from xvirt.model.errors import Conflict, XvirtError
 from xvirt.model.exchange import (
@@ -43,6 +44,9 @@ class Subject(Protocol):
 
     def volumes(self) -> set[str]: ...
 
+    @property
+    def pool(self) -> str: ...
+
 
 class Fake:
     def __init__(self) -> None:
@@ -54,6 +58,10 @@ class Fake:
 
     def volumes(self) -> set[str]:
         return set(self._node.volumes())
+
+    @property
+    def pool(self) -> str:
+        return path_of("").rstrip("/")
 
 
 class ClusterWorld(World):
@@ -73,6 +81,10 @@ class Real:
 
     def volumes(self) -> set[str]:
         return {Path(path).name for path in self._world.volumes.files}
+
+    @property
+    def pool(self) -> str:
+        return str(self._world.directory / "pool")
 
 
 Scene = Callable[["Play"], None]
@@ -169,6 +181,13 @@ class Play:
         events = iter(lambda: watch.next_event(0.0), None)
         told = [item.event for item in events if item is not None and item.event is not None]
         self.seen.append([(event.reason, event.ref.name) for event in told if event.reason in FOR_GOOD])
+        kept = [event.message for event in told if event.reason == "VolumeRetained"]
+        self.seen.append([message.replace(self.pool, "pool") for message in kept])
+
+    @property
+    def pool(self) -> str:
+        """Where its volumes lie."""
+        return self._subject.pool
 
     def listed(self, kind: str = "", namespace: str = "", caller: Caller = OPERATOR) -> None:
         found = self.note("list", lambda: self.api.list_objects(caller, kind, namespace))
@@ -349,6 +368,39 @@ def a_machine_that_is_detached_leaves_its_volumes(play: Play) -> None:
     play.look(WEB)
     play.heard(watch)
     play.look_at_volumes()
+
+
+def _lend(play: Play) -> WatchSubscription:
+    """A machine with a volume that is to go with it, and that another machine reads by its path."""
+    scratch = {"name": "scratch", "source": {"size": "1Gi"}, "deletionPolicy": "Delete", "readOnly": True}
+    data = {"name": "data", "source": {"size": "1Gi"}}
+    play.apply(machine(disks=[scratch, data], runStrategy="Halted"))
+    borrowed = {"name": "borrowed", "source": {"path": f"{play.pool}/default_web_scratch.qcow2"}, "readOnly": True}
+    play.apply(machine("db", uid=UIDS[1], disks=[borrowed], runStrategy="Halted"), profile="privileged")
+    return play.api.watch(OPERATOR, "", "")
+
+
+@scene
+def a_volume_that_is_to_go_and_that_another_machine_has_is_waited_for(play: Play) -> None:
+    watch = _lend(play)
+    play.delete(WEB)
+    play.look(WEB)
+    play.look_at_volumes()
+    play.heard(watch)
+    play.delete(ObjectRef(uid=UIDS[1]))
+    play.look(WEB)
+    play.look_at_volumes()
+    play.heard(watch)
+
+
+@scene
+def a_deletion_by_force_leaves_a_volume_that_another_machine_has_and_says_so(play: Play) -> None:
+    watch = _lend(play)
+    play.delete(WEB)
+    play.delete(WEB, force=True)
+    play.look(WEB)
+    play.look_at_volumes()
+    play.heard(watch)
 
 
 @scene

@@ -16,7 +16,7 @@ from nodeplugin.converge.hub import may_see
 from nodeplugin.converge.operations import check_verb, request_change
 from nodeplugin.hypervisor.port import ConsoleStream
 from nodeplugin.images.port import Upload
-from nodeplugin.plan.outcome import Kept, kept_message
+from nodeplugin.plan.outcome import kept_message
 from nodeplugin.records import Deletion, RunRecord, StoredObject
 from nodeplugin.store import Tombstone
 from tools.cluster.fakehosts.answers import (
@@ -33,7 +33,7 @@ from tools.cluster.fakehosts.faults import HostFaults
 from tools.cluster.fakehosts.readers import Reader, Readers
 from tools.cluster.fakehosts.references import needs_of, obstacles_of
 from tools.cluster.fakehosts.statuses import Seen, describe
-from tools.cluster.fakehosts.volumes import Volumes, path_of
+from tools.cluster.fakehosts.volumes import Volumes, path_of, volumes_of
 from xvirt.model.authority import is_served, only_one
 from xvirt.model.codec import parse, to_document
 from xvirt.model.errors import Conflict, Forbidden, InvalidSpec, NotFound, Problem, Refused, Unsupported
@@ -266,7 +266,11 @@ class FakeNode:
 
     def _finish_deletion(self, uid: str) -> None:
         stored = self._objects.get(uid)
-        if stored is None or stored.deletion is Deletion.NONE or self._users(stored):
+        if stored is None or stored.deletion is Deletion.NONE:
+            return
+        if self._users(stored):
+            if self._domains.pop(uid, None) is not None:
+                self._settle(uid)
             return
         self._let_go(stored)
         del self._objects[uid]
@@ -274,7 +278,7 @@ class FakeNode:
         self._tombstones[uid] = Tombstone(stored.authority, stored.epoch, stored.generation)
         self._readers.tell(WatchType.DELETED, stored.ref, object=stored.view())
         for other in list(self._objects.values()):
-            if other.deletion is not Deletion.NONE and other.kind != MACHINE:
+            if other.deletion is not Deletion.NONE and (other.kind != MACHINE or not self.faults.does_hold_deletions):
                 self._finish_deletion(other.uid)
 
     def _let_go(self, stored: StoredObject) -> None:
@@ -283,7 +287,7 @@ class FakeNode:
             self._tell_event(stored, "ReleaseDomain", f"leave domain {stored.uid} as it is, without xVirt's mark")
             return
         self._domains.pop(stored.uid, None)
-        kept = [Kept(path_of(name)) for name in self._volumes.end(stored)]
+        kept = self._volumes.end(stored, self._borrowers(stored))
         if kept:
             self._tell_event(stored, "VolumeRetained", kept_message(kept))
         self._settle_unready()
@@ -337,14 +341,15 @@ class FakeNode:
         if stored is None:
             return
         obstacles = obstacles_of(stored, self._has)
-        if stored.kind == MACHINE and not is_starting and (not obstacles or uid in self._domains):
+        is_to_be = not obstacles and stored.deletion is Deletion.NONE
+        if stored.kind == MACHINE and not is_starting and (is_to_be or uid in self._domains):
             before = self._domains.get(uid) or first_domain(stored)
             run, self._domains[uid] = move(stored, before)
             self._tell_changes(stored, before, self._domains[uid])
             if run != stored.run:
                 stored = dataclasses.replace(stored, run=run)
                 self._put(stored)
-        if not obstacles and not is_starting and stored.deletion is Deletion.NONE:
+        if is_to_be and not is_starting:
             self._make_volumes(stored)
         domain = self._domains.get(uid)
         seen = Seen(
@@ -378,7 +383,10 @@ class FakeNode:
         return found is not None and found.deletion is Deletion.NONE
 
     def _users(self, stored: StoredObject) -> tuple[str, ...]:
-        """Running machines that are plugged in to a network, machines of a disk: they keep it."""
+        """Running machines that are plugged in to a network, machines of a disk, those that have a machine's own volume which is to
+        go: they keep it."""
+        if stored.deletion is Deletion.GRACEFUL and stored.kind == MACHINE:
+            return tuple(name for names in self._borrowers(stored).values() for name in names)
         if stored.deletion is Deletion.NONE or stored.kind not in ("VirtualNetwork", "VirtualDisk"):
             return ()
         wanted = (stored.kind, stored.name)
@@ -390,6 +398,18 @@ class FakeNode:
             and (other.uid in self.running() or stored.kind == "VirtualDisk")
             and wanted in needs_of(other.document)
         )
+
+    def _borrowers(self, stored: StoredObject) -> dict[str, tuple[str, ...]]:
+        """Of a machine's own volumes that are to go with it: name to other domains that have one by its path."""
+        spec = stored.document["spec"]
+        if stored.kind != MACHINE or spec.get("deletionPolicy") == "Detach":
+            return {}
+        others = [item for item in self._objects.values() if item.uid in self._domains and item.uid != stored.uid]
+        return {
+            name: tuple(other.domain_name for other in others if path_of(name) in _paths_of(other))
+            for name, policy in volumes_of(stored)
+            if policy == "Delete"
+        }
 
     # reading
 
@@ -509,3 +529,9 @@ class FakeNode:
 
     def _now(self) -> str:
         return self._clock.timestamp()
+
+
+def _paths_of(stored: StoredObject) -> set[str]:
+    """Files of the host that a machine names by their paths."""
+    sources = [disk.get("source") or {} for disk in stored.document["spec"].get("disks", ())]
+    return {source["path"] for source in sources if source.get("path")}

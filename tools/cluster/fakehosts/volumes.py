@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from nodeplugin.plan.outcome import Kept
 from nodeplugin.records import StoredObject
 from xvirt.model.identity import VolumeOwner
 
@@ -34,14 +35,14 @@ class Volumes:
         self._names.update(wanted)
         return before
 
-    def end(self, stored: StoredObject) -> list[str]:
-        """The object goes; the names of those that stay."""
+    def end(self, stored: StoredObject, users: Mapping[str, tuple[str, ...]]) -> list[Kept]:
+        """The object goes; what stays. `users`: names of the domains that have a volume which is to go."""
         kept = []
         for name, policy in volumes_of(stored):
-            if policy == "Delete":
+            if policy == "Delete" and not users.get(name):
                 self._names.discard(name)
             elif name in self._names:
-                kept.append(name)
+                kept.append(Kept(path_of(name), users.get(name, ())))
         return kept
 
 
