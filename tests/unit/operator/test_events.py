@@ -130,9 +130,15 @@ def test_what_a_node_tells_of_a_machine_that_is_gone_is_nothing(tmp_path: Path) 
     play(tmp_path, story)
 
 
-@pytest.mark.parametrize(("act", "why"), [("crash", "crashed"), ("guest_poweroff", "shutdown")])
+@pytest.mark.parametrize(
+    ("act", "reason", "note"),
+    [
+        ("crash", "Crashed", "host node-a: the guest or its QEMU ended by a crash (crashed)"),
+        ("guest_poweroff", "Stopped", "host node-a: stopped (shutdown)"),
+    ],
+)
 def test_what_became_of_a_machine_while_its_host_was_away_is_told_once_it_is_back(
-    tmp_path: Path, act: str, why: str
+    tmp_path: Path, act: str, reason: str, note: str
 ) -> None:
     async def story(cluster: Cluster) -> None:
         host = cluster.hosts["node-a"]
@@ -147,9 +153,9 @@ def test_what_became_of_a_machine_while_its_host_was_away_is_told_once_it_is_bac
             getattr(host.world.hypervisor, act)(uid)
             host.come_back()
             host.converge_soon()
-            await cluster.until(lambda: cluster.events("Stopped"))
+            await cluster.until(lambda: cluster.events(reason))
             await cluster.calm()
-            assert [note for reason, note in told(cluster) if reason == "Stopped"] == [f"host node-a: stopped ({why})"]
+            assert [text for word, text in told(cluster) if word in ("Stopped", "Crashed")] == [note]
 
     play(tmp_path, story)
 

@@ -19,6 +19,10 @@ _OFF = frozenset((PowerState.STOPPED, PowerState.CRASHED, PowerState.SAVED, Powe
 _ON = frozenset((PowerState.RUNNING, PowerState.PAUSED, PowerState.STOPPING))
 
 
+_CRASHED = ("crashed", "failed")
+"""libvirt's reasons of a domain that is off and was not stopped by anybody."""
+
+
 class News(NamedTuple):
     """An Event. `kind` is Normal or Warning."""
 
@@ -52,6 +56,8 @@ def _power_news(old: PowerState | None, after: Mapping[str, Any], *, is_made: bo
             return News("Normal", "Started", f"{host}: started")
         case PowerState.RUNNING, PowerState.PAUSED:
             return News("Normal", "Paused", f"{host}: paused" + (f" ({why})" if why else ""))
+        case _, PowerState.STOPPED if old in _ON and why in _CRASHED:
+            return News("Warning", "Crashed", f"{host}: the guest or its QEMU ended by a crash ({why})")
         case _, PowerState.STOPPED if old in _ON:
             return News("Normal", "Stopped", f"{host}: stopped" + (f" ({why})" if why else ""))
         case _, PowerState.SAVED if old in _ON:

@@ -95,6 +95,8 @@ def test_a_stop_and_a_crash_say_why() -> None:
     assert stopped == ("Normal", "Stopped", "host node-a: stopped (shutdown)")
     (crashed,) = find_news(running(), power("Crashed", powerReason="panicked"), is_made=False)
     assert crashed == ("Warning", "Crashed", "host node-a: the guest has crashed (panicked)")
+    (ended,) = find_news(running(), power("Stopped", powerReason="crashed"), is_made=False)
+    assert ended == ("Warning", "Crashed", "host node-a: the guest or its QEMU ended by a crash (crashed)")
 
 
 def test_a_restart_that_is_required_is_told_again_only_when_other_fields_wait() -> None:
