@@ -6,10 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from xvirt import API_VERSION
 from xvirt.model.quantity import ByteSize
+from xvirt.operator import packing
 from xvirt.operator.dependents.needs import REFERENCES
 from xvirt.operator.dependents.references import machine_references
 from xvirt.operator.kinds import VIRTUAL_MACHINES
@@ -36,7 +35,7 @@ def shape_machine(item: Object) -> Object:
         "apiVersion": API_VERSION,
         "kind": VIRTUAL_MACHINES.kind,
         "metadata": _metadata(item, ("finalizers", "labels", "annotations")),
-        _PACKED: orjson.dumps({"spec": spec, "status": status}),
+        _PACKED: packing.pack({"spec": spec, "status": status}),
         _ROOM: _find_room(spec),
         REFERENCES: machine_references(spec),
         **({_SECRETS: secrets} if secrets else {}),
@@ -46,7 +45,7 @@ def shape_machine(item: Object) -> Object:
 
 def unpack(item: Object) -> Object:
     """The machine with its spec and status; the copy's other parts are the cache's own."""
-    return {**item, **orjson.loads(item[_PACKED])}
+    return {**item, **packing.unpack(item[_PACKED])}
 
 
 def room_of(item: Object) -> tuple[int, int]:
@@ -80,9 +79,13 @@ def shape_node(item: Object) -> Object:
 
 
 def shape_pod(item: Object) -> Object:
-    """A holder: its place, its phase, what the scheduler says, and what it asks for."""
+    """A holder: its place, its phase, why the scheduler found none, and what it asks for."""
     status = item.get("status") or {}
-    conditions = [one for one in status.get("conditions") or () if one.get("type") == "PodScheduled"]
+    conditions = [
+        one
+        for one in status.get("conditions") or ()
+        if one.get("type") == "PodScheduled" and one.get("status") != "True"
+    ]
     return {
         "apiVersion": item.get("apiVersion"),
         "kind": item.get("kind"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from xvirt.model.exchange import ObjectView
 from xvirt.operator.kinds import KNOWN
 from xvirt.operator.names import APPLIED_ANNOTATION
+from xvirt.operator.packing import pack, unpack
 
 
 class ViewKey(NamedTuple):
@@ -23,7 +23,7 @@ class ViewKey(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NodeView:
-    """One object as a node holds it. `applied`: digest that the operator gave with it; `packed_status`: its status as JSON."""
+    """One object as a node holds it. `applied`: digest that the operator gave with it; `packed_status`: its status as `pack` keeps it."""
 
     key: ViewKey
     uid: str
@@ -37,7 +37,7 @@ class NodeView:
     @property
     def status(self) -> Mapping[str, Any]:
         """The status, unpacked anew."""
-        found: Mapping[str, Any] = json.loads(self.packed_status)
+        found: Mapping[str, Any] = unpack(self.packed_status)
         return found
 
 
@@ -57,7 +57,7 @@ def read_view(view: ObjectView) -> NodeView:
         generation=view.token.generation,
         is_deleting=view.is_deleting,
         applied=annotations.get(APPLIED_ANNOTATION, ""),
-        packed_status=json.dumps(status, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode(),
+        packed_status=pack(status),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +19,7 @@ from xvirt.operator.dependents.records import (
 )
 from xvirt.operator.nodes.state import Reach, Session
 from xvirt.operator.nodes.views import NodeView, ViewKey
+from xvirt.operator.packing import pack
 from xvirt.operator.troubles import Trouble
 
 __all__ = [
@@ -86,7 +86,7 @@ def view(
         generation=generation,
         is_deleting=is_deleting,
         applied=applied,
-        packed_status=json.dumps(said).encode(),
+        packed_status=pack(said),
     )
 
 

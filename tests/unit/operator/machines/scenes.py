@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 from xvirt.operator.machines.decide import PutStatus, decide
@@ -11,6 +10,7 @@ from xvirt.operator.machines.records import Holder, Machine, Scene, Wanted
 from xvirt.operator.names import FINALIZER, FORCE_DELETE_ANNOTATION
 from xvirt.operator.nodes.state import Reach, Session, Sighting
 from xvirt.operator.nodes.views import NodeView, ViewKey
+from xvirt.operator.packing import pack
 
 UID = "6f1c5f6e-5d0a-4d0f-9a53-0d6a6f2d1a01"
 OTHER_UID = "6f1c5f6e-5d0a-4d0f-9a53-0d6a6f2d1a02"
@@ -109,7 +109,7 @@ def view(status: dict[str, Any] | None = None, **more: Any) -> NodeView:
         "generation": 1,
         "is_deleting": False,
         "applied": DIGEST,
-        "packed_status": json.dumps(running() if status is None else status).encode(),
+        "packed_status": pack(running() if status is None else status),
     }
     return NodeView(**{**given, **more})
 

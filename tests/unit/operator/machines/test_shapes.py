@@ -88,6 +88,10 @@ def test_of_a_pod_only_its_place_and_state_are_kept() -> None:
     }
     shaped = shape_pod(pod)
     assert shaped["spec"] == {"nodeName": "node-a"}
-    assert shaped["status"] == {"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}]}
+    assert shaped["status"] == {"phase": "Running", "conditions": []}
+    refused = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    assert shape_pod({**pod, "status": {"phase": "Pending", "conditions": [refused]}})["status"]["conditions"] == [
+        refused
+    ]
     assert list(index_pod(shaped)) == ["default/web"]
     assert list(index_pod({"metadata": {"name": "p", "namespace": "d"}})) == []

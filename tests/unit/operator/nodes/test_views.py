@@ -6,6 +6,7 @@ from typing import Any
 
 from xvirt.model.exchange import ObjectRef, ObjectView, Token
 from xvirt.operator.nodes.views import NodeView, NodeViews, ViewKey, read_view
+from xvirt.operator.packing import pack
 
 WEB = ViewKey("VirtualMachine", "default", "web")
 
@@ -19,7 +20,7 @@ def view(uid: str = "u-1", key: ViewKey = WEB, **more: Any) -> NodeView:
         "generation": 1,
         "is_deleting": False,
         "applied": "d",
-        "packed_status": b"{}",
+        "packed_status": pack({}),
     }
     return NodeView(**{**given, **more})
 
