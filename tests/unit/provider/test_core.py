@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from tests.unit.cli.live_node import LiveNode
+from tests.unit.cli.live_node import LiveNode, eventually
 from tests.unit.provider.conftest import STACK, inputs
 from xvirt.client.blocking import NodeClient
 from xvirt.client.target import Target
 from xvirt.model.errors import Conflict, DeadlineExceeded, Unavailable
-from xvirt.model.exchange import ApplyCall, ObjectRef
+from xvirt.model.exchange import ApplyCall, Caller, ObjectRef, Token
 from xvirt_provider import core
 
+CLUSTER = "00000000-0000-4000-8000-000000000001"
+"""Authority of an operator: the uid of kube-system."""
+OPERATOR = Caller(name="xvirt-operator", authorities=(CLUSTER,), namespaces=("*",), profiles=("restricted",))
 WEB = ObjectRef(kind="VirtualMachine", namespace="default", name="web")
 
 
@@ -99,6 +104,29 @@ def test_two_stacks_never_share_an_object(client: NodeClient) -> None:
     core.delete(client, other)
     assert client.get(WEB).ref.uid == first["uid"]
     assert core.read(client, other) is None
+
+
+def test_a_stack_and_a_custom_resource_never_share_an_object(
+    client: NodeClient, node: LiveNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator speaks as the cluster: whoever comes second is refused in words, and nothing of the first one's changes."""
+    served = dataclasses.replace(node.service._identity, authorities=(*node.service._identity.authorities, CLUSTER))
+    monkeypatch.setattr(node.service, "_identity", served)
+    document = {**core.document_of(inputs()), "spec": {"memory": {"size": "64Mi"}}}
+    call = ApplyCall(document=document, token=Token(authority=CLUSTER, epoch=1, generation=1))
+    uid = node.service.apply(OPERATOR, call).object.ref.uid
+    with pytest.raises(
+        Conflict, match=f"owned by authority {CLUSTER}, not {STACK}; delete it there or rename this one"
+    ):
+        core.create(client, inputs())
+    core.delete(client, inputs())
+    assert node.service.get(OPERATOR, ObjectRef(uid=uid)).ref.authority == CLUSTER
+    node.service.delete(OPERATOR, ObjectRef(uid=uid), call.token, force=True)
+    eventually(lambda: node.hypervisor.list_domains() == [] and node.store.find(uid) is None)
+    made = core.create(client, inputs())
+    with pytest.raises(Conflict, match=f"owned by authority {STACK}, not {CLUSTER}"):
+        node.service.apply(OPERATOR, call)
+    assert client.get(WEB).ref.uid == made["uid"]
 
 
 def test_what_others_declared_is_refused_by_name(client: NodeClient) -> None:
