@@ -217,10 +217,9 @@ def _describe_volume(
     volume, spec = observed.volume, resource.spec
     is_strange = isinstance(spec, VirtualDiskSpec) and find_difference(stored, spec, volume) is not None
     if volume is None or is_strange:
-        seen = next(iter(stored.run.expected), "")
-        lost = (
-            (old.path or seen) if isinstance(spec, VirtualDiskSpec) else ""
-        )  # remembered: a lost one is never made anew
+        lost = ""
+        if isinstance(spec, VirtualDiskSpec):  # remembered: a lost one is never made anew
+            lost = old.path or next(iter(stored.run.expected), "")
         bare = dataclasses.replace(old, path=lost, size=None, allocation=None, used_by=())
         return _describe_transfer(bare, observed.transfer)
     return dataclasses.replace(

@@ -63,6 +63,14 @@ def _reason(world: World, uid: str) -> str:
     return str(next(item["reason"] for item in stored.status["conditions"] if item["type"] == "Ready"))
 
 
+def _assert_taken_out_and_back(world: World, seen: tuple[str, ...]) -> None:
+    """The disk `scratch` is taken out of the declaration, and declared again."""
+    for document in (_machine(), _machine(SCRATCH)):
+        _apply(world, document, seen)
+        world.settle()
+        assert _reason(world, WEB) == "Running"
+
+
 def test_no_blank_volume_takes_the_place_of_one_that_was_seen_and_all_goes_on_when_it_is_back(world: World) -> None:
     before = world.end_state()
     seen = {uid: _seen(world, uid) for uid in (WEB, DATA)}
@@ -98,12 +106,7 @@ def test_a_disk_that_is_taken_out_of_the_declaration_is_waited_for_no_longer_and
     _apply(world, _machine(SCRATCH), seen)
     world.settle()
     assert _reason(world, WEB) == "VolumeLost"
-    _apply(world, _machine(), seen)
-    world.settle()
-    assert _reason(world, WEB) == "Running"
-    _apply(world, _machine(SCRATCH), seen)
-    world.settle()
-    assert _reason(world, WEB) == "Running"
+    _assert_taken_out_and_back(world, seen)
     assert len(world.volumes.files) == 2
 
 
@@ -141,12 +144,7 @@ def test_a_disk_that_was_taken_out_while_the_host_was_away_may_come_again(world:
     seen = _seen(world, WEB)
     held = world.forget_everything()
     world.volumes.files.update({path: facts for path, facts in held.items() if "scratch" not in path})
-    _apply(world, _machine(), seen)
-    world.settle()
-    assert _reason(world, WEB) == "Running"
-    _apply(world, _machine(SCRATCH), seen)
-    world.settle()
-    assert _reason(world, WEB) == "Running"
+    _assert_taken_out_and_back(world, seen)
 
 
 def test_only_volumes_that_the_document_makes_are_remembered(world: World) -> None:

@@ -174,19 +174,24 @@ def _said(cluster: Cluster) -> set[tuple[str, str, str]]:
     return {(event["reason"], event["note"], event["regarding"]["uid"]) for event in found}
 
 
+async def _tell_of_both(cluster: Cluster, operator: Operator, named: tuple[str, str], uid: str) -> None:
+    """A host tells of an earlier object of a name, and of the one with this uid; of the earlier one only what is for good is told."""
+    _tell(operator, *named, "the-earlier")
+    _tell(operator, *named, uid)
+    await cluster.calm()
+    assert _said(cluster) == {
+        ("VolumeRetained", "node-a: of the-earlier", "the-earlier"),
+        ("Restarting", f"node-a: of {uid}", uid),
+        ("VolumeRetained", f"node-a: of {uid}", uid),
+    }
+
+
 def test_what_a_host_tells_of_an_earlier_machine_of_the_name_is_not_told_of_the_new_one(tmp_path: Path) -> None:
     async def story(cluster: Cluster) -> None:
         uid = cluster.create(machine())["metadata"]["uid"]
         async with cluster.operator() as operator:
             await cluster.running()
-            _tell(operator, "VirtualMachine", "web", "the-earlier")
-            _tell(operator, "VirtualMachine", "web", uid)
-            await cluster.calm()
-            assert _said(cluster) == {
-                ("VolumeRetained", "node-a: of the-earlier", "the-earlier"),
-                ("Restarting", f"node-a: of {uid}", uid),
-                ("VolumeRetained", f"node-a: of {uid}", uid),
-            }
+            await _tell_of_both(cluster, operator, ("VirtualMachine", "web"), uid)
 
     play(tmp_path, story)
 
@@ -197,14 +202,7 @@ def test_what_a_host_tells_of_an_earlier_disk_of_the_name_is_not_told_of_the_new
         async with cluster.operator() as operator:
             await Story(cluster).is_ready(DISKS, DATA, "Ready")
             uid = cluster.need(DISKS, DATA)["metadata"]["uid"]
-            _tell(operator, "VirtualDisk", "data", "the-earlier")
-            _tell(operator, "VirtualDisk", "data", uid)
-            await cluster.calm()
-            assert _said(cluster) == {
-                ("VolumeRetained", "node-a: of the-earlier", "the-earlier"),
-                ("Restarting", f"node-a: of {uid}", uid),
-                ("VolumeRetained", f"node-a: of {uid}", uid),
-            }
+            await _tell_of_both(cluster, operator, ("VirtualDisk", "data"), uid)
 
     play(tmp_path, story)
 

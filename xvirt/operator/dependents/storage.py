@@ -61,8 +61,9 @@ class Storage:
         known = {name: self._images.get(Key(namespace, name)) for name in images}
         for image in known.values():
             pools.update(image_references(part_of(image, "spec")).pools if image is not None else ())
-        are_bound = any(names_of(part_of(pool, "spec"), "hosts") for pool in self._pools)
-        return pools, sorted(name for name, image in known.items() if image is None) if are_bound else []
+        missing = sorted(name for name, image in known.items() if image is None)
+        are_bound = missing and any(names_of(part_of(pool, "spec"), "hosts") for pool in self._pools)
+        return pools, missing if are_bound else []
 
     def _pool_hosts(self, name: str) -> tuple[str, ...]:
         pool = self._pools.get(Key("", name))
