@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster import deployment
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.operators import Machines
+from tests.cluster.operators import Machines, OperatorProcess, OperatorSpec, kubeconfig_of_operator, running
 from tools.cluster.api import Api
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
@@ -61,6 +61,18 @@ def hosts(installed: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> 
     with FakeHosts(["host-a", "host-b", "host-c"], tmp_path_factory.mktemp("pki"), options) as made:
         add_nodes(installed.api, made.node_specs)
         yield made
+
+
+@pytest.fixture(scope="module")
+def operator(
+    installed: ControlPlane, hosts: FakeHosts, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OperatorProcess]:
+    """The operator as a process, for a module that names it; what it said last is shown with a failure."""
+    directory = tmp_path_factory.mktemp("operator")
+    spec = OperatorSpec(directory=directory, kubeconfig=kubeconfig_of_operator(installed), pki=hosts.pki)
+    with running(spec) as process:
+        yield process
+        print(process.text()[-6000:])
 
 
 @pytest.fixture

@@ -14,28 +14,16 @@ from tests.cluster.dependents import DISK, IMAGE, NETWORK, POOL, Dependents
 from tests.cluster.operators import (
     Machines,
     OperatorProcess,
-    OperatorSpec,
     forget_lease,
-    kubeconfig_of_operator,
-    running,
     where,
 )
 from tools.cluster.api import Json
 from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
 
+pytestmark = pytest.mark.usefixtures("operator")
+
 DEATHS = 6
-
-
-@pytest.fixture(scope="module", autouse=True)
-def operator(
-    installed: ControlPlane, hosts: FakeHosts, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    directory = tmp_path_factory.mktemp("operator")
-    spec = OperatorSpec(directory=directory, kubeconfig=kubeconfig_of_operator(installed), pki=hosts.pki)
-    with running(spec) as process:
-        yield process
-        print(process.text()[-6000:])
 
 
 @pytest.fixture

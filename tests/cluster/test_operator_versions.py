@@ -9,28 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.operators import Machines, OperatorProcess, OperatorSpec, kubeconfig_of_operator, running, where
+from tests.cluster.operators import Machines, OperatorProcess, where
 from tools.cluster.api import Api, ApiRefused, Json, collection_path
-from tools.cluster.controlplane import ControlPlane
 from tools.cluster.fakehosts import FakeHosts
 from tools.cluster.install import crd_documents
 from tools.cluster.services import wait_for
+
+pytestmark = pytest.mark.usefixtures("operator")
 
 MANAGER = "xvirt-operator"
 ANYTHING: Json = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 PATIENCE_S = 60.0
 COLLECTION = {"api_version": "xvirt.io/v1alpha1", "kind": "VirtualMachine", "namespace": ""}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def operator(
-    installed: ControlPlane, hosts: FakeHosts, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[OperatorProcess]:
-    directory = tmp_path_factory.mktemp("operator")
-    spec = OperatorSpec(directory=directory, kubeconfig=kubeconfig_of_operator(installed), pki=hosts.pki)
-    with running(spec) as process:
-        yield process
-        print(process.text()[-6000:])
 
 
 @contextlib.contextmanager

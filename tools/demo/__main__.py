@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from tools.demo.adoption import show_adoption
+from tools.demo.waiting import until
 from tools.guest import image_path
 from tools.lab import Lab, LabSpec, Node
 from tools.lab.node import module_command
@@ -24,7 +24,6 @@ from tools.lab.node import module_command
 ROOT = Path(__file__).resolve().parents[2]
 XVIRT = Path(sys.executable).with_name("xvirt")
 DOMAIN = "default_web"
-DEADLINE_S = 90.0
 IMAGE_PORT = 8088
 
 
@@ -75,15 +74,6 @@ class Demo:
         print(text.rstrip(), flush=True)
         return text
 
-    def until(self, wanted: Callable[[], bool], what: str) -> None:
-        """Wait for a condition."""
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            if wanted():
-                return
-            time.sleep(0.2)
-        raise SystemExit(f"demo: {what} was not seen within {DEADLINE_S:g} s")
-
     def ask_guest(self, line: str) -> str:
         """Quietly; empty where the agent does not answer yet."""
         try:
@@ -94,7 +84,7 @@ class Demo:
     def wait_addressed(self) -> None:
         """Until the agent is there and has reported an address."""
         self.xvirt("wait vm web --for=condition=AgentConnected --timeout=90s")
-        self.until(lambda: "192.168.150." in self._quiet("get vm web -o yaml"), "an address")
+        until(lambda: "192.168.150." in self._quiet("get vm web -o yaml"), "an address")
 
     def _quiet(self, line: str) -> str:
         argv = [str(XVIRT), *shlex.split(line)]
@@ -163,11 +153,11 @@ def show_live_changes(demo: Demo, web: dict[str, object]) -> None:
     text = yaml.safe_dump(web, sort_keys=False)
     demo.xvirt("diff -f -", text)
     demo.apply([web], "--wait")
-    demo.until(
+    until(
         lambda: "eth1" in demo.ask_guest("ls /sys/class/net") and " 65536 " in demo.ask_guest("cat /proc/partitions"),
         "the NIC and the disk",
     )
-    demo.until(lambda: demo.ask_guest("nproc").strip() == "2", "the second vCPU")
+    until(lambda: demo.ask_guest("nproc").strip() == "2", "the second vCPU")
     demo.guest("cat /proc/uptime; nproc; ls /sys/class/net | tr '\\n' ' '; grep ' vd[a-z]$' /proc/partitions")
     demo.xvirt("get vm -o wide")
 
@@ -176,7 +166,7 @@ def show_resilience(demo: Demo) -> None:
     """Killed behind our back, stopped and started, the plugin killed."""
     demo.say("somebody destroys the domain behind our back: it comes back")
     demo.on_host(f"virsh destroy {DOMAIN}")
-    demo.until(lambda: "running" in demo.node.virsh("list"), "the machine again")
+    until(lambda: "running" in demo.node.virsh("list"), "the machine again")
     demo.wait_addressed()
     demo.xvirt("events vm web")
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from tools.cluster.cluster import bring_up, say, take_down
 from tools.cluster.hosts import lab_directory, parse_hosts
 from tools.cluster.install import kubectl_program
 from tools.cluster.spec import Lifetime
+from tools.demo.waiting import until
 from tools.lab import Lab, LabError, Node
 from tools.lab.spec import BASE_DIRECTORY
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = "examples/01-first-machine"
 DOMAIN = "default_web"
-DEADLINE_S = 90.0
 
 
 class ClusterDemo:
@@ -65,15 +65,6 @@ class ClusterDemo:
         text = node.guest_exec(DOMAIN, ["sh", "-c", line])
         print(text.rstrip(), flush=True)
         return text
-
-    def until(self, wanted: Callable[[], bool], what: str) -> None:
-        """Wait for a condition."""
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            if wanted():
-                return
-            time.sleep(0.2)
-        raise SystemExit(f"demo: {what} was not seen within {DEADLINE_S:g} s")
 
     def _run(self, line: str, stdin: str | None) -> subprocess.CompletedProcess[str]:
         argv = [kubectl_program(), *shlex.split(line)]
@@ -140,7 +131,7 @@ def show_change(demo: ClusterDemo, node: Node) -> None:
     text = yaml.safe_dump(web, sort_keys=False)
     demo.kubectl("diff -f -", text)
     demo.kubectl("apply -f -", text)
-    demo.until(lambda: _ask(node, "nproc") == "2", "the second vCPU")
+    until(lambda: _ask(node, "nproc") == "2", "the second vCPU")
     demo.guest(node, "cat /proc/uptime; nproc")
     demo.kubectl("wait --for=condition=Ready vm/web --timeout=90s")
     demo.kubectl("get vm")
@@ -151,7 +142,7 @@ def show_drift(demo: ClusterDemo, node: Node) -> None:
     demo.say("somebody destroys the domain behind our back: it comes back, with the same UUID")
     before = demo.read("vm web")["status"]["uuid"]
     demo.on_host(node, f"virsh destroy {DOMAIN}")
-    demo.until(lambda: "running" in node.virsh("list"), "the machine again")
+    until(lambda: "running" in node.virsh("list"), "the machine again")
     demo.kubectl("wait --for=condition=AgentConnected vm/web --timeout=90s")
     shown = "{.status.uuid}: {.status.powerState}, restarted {.status.restartCount} times"
     demo.kubectl(f"get vm web -o jsonpath='{shown}'")
